@@ -22,14 +22,14 @@ def resize(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]
     Returns:
         (height, width) or (height, width, C) uint8.
     """
-    height, width = image.shape[:2]
+    height, width, *channels = image.shape
     # OpenCV averages only when neither axis grows, so the shrinking axis goes first, by itself.
     smaller = (min(size[0], width), min(size[1], height))
     if smaller != (width, height):
-        image = _keep_axes(cv2.resize(image, smaller, interpolation=cv2.INTER_AREA), image)
+        image = np.asarray(cv2.resize(image, smaller, interpolation=cv2.INTER_AREA), np.uint8)
     if smaller != tuple(size):
-        image = _keep_axes(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR), image)
-    return image
+        image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR), np.uint8)
+    return image.reshape(size[1], size[0], *channels)  # OpenCV drops a single channel's axis
 
 
 def thumbnail(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:

@@ -1,0 +1,113 @@
+"""Rectify, then read: from crops as they come to texts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recognizer.recognizer import Reading, Recognizer
+from rectify.conventions import canonical_points, to_pixels
+from rectify.images import Image, check_image
+from rectify.rectifier import Rectifier
+from rectify.shape import text_shape
+from rectify.warp import warp
+from rectify.weights_io import find_weights
+
+
+@dataclass(frozen=True, eq=False)
+class CropReading(Reading):
+    """What a crop reads, and how it was flattened."""
+
+    rectified: bool
+    """False where rectification was off; the control points are then the corners of the crop."""
+    control_points: NDArray[np.float32] = field(repr=False)
+    """(rows·cols, 2) in pixels of the source."""
+    rows: int
+    cols: int
+    size: tuple[int, int]
+    """(width, height) of the source."""
+    crop: Image = field(repr=False)
+    """(H, W, 3) uint8, the flat word as the recogniser saw it."""
+
+
+class Pipeline:
+    """Reads crops of one word each.
+
+    Args:
+        weights: a weight file or folder; None takes the shipped ones. Weights without a rectifier switch
+            rectification off, weights without a recogniser are completed by the shipped one.
+        rectify: False reads the crops as they are.
+        threads: of each network.
+        batch_size: words in one call of the recogniser.
+        decoder: ``greedy`` or ``beam``.
+
+    Raises:
+        FileNotFoundError, ValueError: no weights there, or no such decoder.
+    """
+
+    def __init__(
+        self,
+        weights: str | os.PathLike[str] | None = None,
+        rectify: bool = True,
+        threads: int = 1,
+        batch_size: int = 32,
+        decoder: str = "greedy",
+    ) -> None:
+        held = {"rectifier", "recognizer"} if weights is None else find_weights(weights).keys()
+        self.recognizer = Recognizer(weights if "recognizer" in held else None, threads, decoder)
+        self.rectifier = Rectifier(weights, threads) if rectify and "rectifier" in held else None
+        self.batch_size = batch_size
+
+    def read(self, image: Image) -> CropReading:
+        """Reads one crop: uint8 RGB (H, W, 3), or grey (H, W) or (H, W, 1).
+
+        Raises:
+            TypeError, ValueError: not such an image (see ``rectify.images.check_image``).
+        """
+        return self([image])[0]
+
+    def __call__(self, images: Sequence[Image]) -> list[CropReading]:
+        """Reads many crops (see ``read``), in their order."""
+        for image in images:
+            check_image(image)
+        points, rows, cols = self._locate(images)
+        crops = [self._sample(image, p, rows, cols) for image, p in zip(images, points, strict=True)]
+        readings = self._recognize(crops)
+        return [
+            CropReading(r.text, r.confidence, self.rectifier is not None, p, rows, cols, image.shape[1::-1], crop)
+            for image, p, crop, r in zip(images, points, crops, readings, strict=True)
+        ]
+
+    def _locate(self, images: Sequence[Image]) -> tuple[list[NDArray[np.float32]], int, int]:
+        """Control points in pixels of each image, and the grid's rows and columns."""
+        if self.rectifier is not None:
+            rows, cols = self.rectifier.rows, self.rectifier.cols
+            normalized = self.rectifier.locate(images)
+        else:
+            rows = cols = 2
+            normalized = np.broadcast_to(canonical_points(rows, cols), (len(images), rows * cols, 2))
+        points = [to_pixels(p, image.shape[1::-1]) for p, image in zip(normalized, images, strict=True)]
+        return [p.astype(np.float32) for p in points], rows, cols
+
+    def _sample(self, image: Image, points: NDArray[np.float32], rows: int, cols: int) -> Image:
+        """The flat word (height, W, 3) that the recogniser reads, straight from the source's pixels."""
+        size = self.recognizer.width(*text_shape(points, rows, cols)), self.recognizer.height
+        crop = warp(image, points, rows, cols, size)
+        crop = crop.reshape(*crop.shape[:2], -1)
+        return crop if crop.shape[2] == 3 else np.repeat(crop, 3, axis=2)
+
+    def _recognize(self, crops: Sequence[Image]) -> list[Reading]:
+        """Reads flat words in batches of one width, so that nothing is padded."""
+        by_width: dict[int, list[int]] = {}
+        for index, crop in enumerate(crops):
+            by_width.setdefault(crop.shape[1], []).append(index)
+        readings: dict[int, Reading] = {}
+        for indices in by_width.values():
+            for start in range(0, len(indices), self.batch_size):
+                batch = indices[start : start + self.batch_size]
+                readings.update(zip(batch, self.recognizer.read(np.stack([crops[i] for i in batch])), strict=True))
+        return [readings[i] for i in range(len(crops))]

@@ -1,0 +1,68 @@
+"""The command ``rectify-ocr``: sends each sub-command to the module that does it, and turns errors into one line."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable
+
+COMMANDS = {
+    "eval": "train.eval_command",
+    "quality": "train.quality_command",
+    "train": "train.train_command",
+    "synth": "data.synth_command",
+    "lmdb": "data.lmdb_command",
+    "export": "train.export_command",
+}
+"""Sub-command to the module whose ``main(argv)`` runs it. Anything else reads pictures. The right-hand packages are
+reached by name, here alone: this is the project's composition root."""
+
+READING = "rectify.read_command"
+
+_EXTRAS = {"lmdb": "eval", "editdistance": "eval", "cv2": "", "numpy": "", "onnxruntime": "", "tqdm": ""}
+"""Which extra of the distribution brings a module; ``train`` brings all that are not named."""
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells give it."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the command.
+
+    Returns:
+        0 all done, 1 some input failed, 2 wrong usage.
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    name = argv[0] if argv and argv[0] in COMMANDS else None
+    try:
+        command: Callable[[list[str]], int] = importlib.import_module(COMMANDS[name] if name else READING).main
+        code = command(argv[1:] if name else argv)
+        sys.stdout.flush()
+        return code
+    except ModuleNotFoundError as error:
+        return _fail(_missing(error))
+    except BrokenPipeError:
+        # The reader of stdout is gone (as in `| head`); nothing may be flushed to it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except (ValueError, OSError) as error:
+        return _fail(str(error))
+
+
+def _fail(message: str) -> int:
+    print(f"rectify-ocr: {message}", file=sys.stderr)
+    return 1
+
+
+def _missing(error: ModuleNotFoundError) -> str:
+    module = (error.name or str(error)).partition(".")[0]
+    extra = _EXTRAS.get(module, "train")
+    target = f"rectify-ocr[{extra}]" if extra else "rectify-ocr"
+    return f'needs the Python package {module}: pip install "{target}"'
+
+
+if __name__ == "__main__":
+    sys.exit(main())

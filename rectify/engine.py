@@ -1,0 +1,101 @@
+"""The engine seam: a network that takes an array and gives an array, whatever runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rectify.weights_io import WeightFile, read_weight_file
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Config = TypeVar("Config")
+
+
+class Engine(Protocol):
+    """A loaded network."""
+
+    config: Mapping[str, Any]
+    """What the weight file says of itself."""
+
+    def __call__(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """uint8 (N, H, W, 3) RGB to the network's output (N, ...)."""
+
+
+def load_engine(
+    weights: WeightFile | str | Path, threads: int = 1, build: Callable[[Mapping[str, Any]], nn.Module] | None = None
+) -> Engine:
+    """Loads a network from a weight file: ONNX Runtime for ONNX, torch for safetensors.
+
+    Args:
+        threads: of ONNX Runtime. Torch's are a setting of the whole process, which is left alone.
+        build: makes the torch network that the configuration describes; called for safetensors only.
+
+    Raises:
+        FileNotFoundError, ValueError: no such file, or not one of this project's.
+        ModuleNotFoundError: safetensors without torch installed.
+    """
+    if not isinstance(weights, WeightFile):
+        weights = read_weight_file(weights)
+    if weights.onnx:
+        return OnnxEngine(weights, threads)
+    if build is None:
+        raise ValueError(f"{weights.path}: only ONNX can be loaded here; `rectify-ocr export` makes it")
+    return TorchEngine(weights, build(weights.config))
+
+
+class OnnxEngine:
+    """A network run by ONNX Runtime on the CPU."""
+
+    def __init__(self, weights: WeightFile, threads: int = 1) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        # Waiting threads that spin halve the speed of a busy machine, for networks as small as these.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            self._session = onnxruntime.InferenceSession(str(weights.path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # ONNX Runtime's exceptions have no base of their own
+            raise ValueError(f"{weights.path}: ONNX Runtime cannot load it: {str(error).splitlines()[0]}") from error
+        self._input = self._session.get_inputs()[0].name
+        self.config: Mapping[str, Any] = weights.config
+
+    def __call__(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """See ``Engine``."""
+        return np.asarray(self._session.run(None, {self._input: batch})[0])
+
+
+class TorchEngine:
+    """A network run by torch on the CPU, for weights that are still in training."""
+
+    def __init__(self, weights: WeightFile, network: nn.Module) -> None:
+        from safetensors.torch import load_file
+
+        try:
+            network.load_state_dict(load_file(weights.path))
+        except RuntimeError as error:
+            raise ValueError(f"{weights.path}: {str(error).splitlines()[-1].strip()}") from error
+        self._network = network.float().eval()
+        self.config: Mapping[str, Any] = weights.config
+
+    def __call__(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """See ``Engine``."""
+        import torch
+
+        with torch.inference_mode():
+            return self._network(torch.from_numpy(batch).permute(0, 3, 1, 2)).numpy()
+
+
+def pick_config(cls: type[Config], config: Mapping[str, Any]) -> Config:
+    """A network's configuration dataclass from what its weight file says, which also holds other things."""
+    values = {field.name: config[field.name] for field in fields(cls) if field.name in config}  # type: ignore[arg-type]
+    return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})

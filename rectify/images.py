@@ -1,0 +1,228 @@
+"""Reading picture files into arrays, with a one-line reason when that cannot be done."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Image = NDArray[np.uint8]
+
+EXTENSIONS = frozenset(
+    {".png", ".jpg", ".jpeg", ".jpe", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".pbm", ".pnm"}
+)
+"""What a folder is searched for, lower case. A file that is named itself is told by its content."""
+
+MIN_SIDE = 2
+MAX_SIDE = 32766
+"""Pixels; OpenCV's remap takes no longer side."""
+MAX_PIXELS = 50_000_000
+"""A crop of one word is far below; more is a mistake or an attack on the memory."""
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+_JPEG = b"\xff\xd8\xff"
+_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+
+
+class ImageError(ValueError):
+    """A picture that cannot be read; the message is one line, ``path: reason``."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+        self.reason = reason
+
+
+def read_image(source: str | Path | bytes, name: str = "image") -> Image:
+    """A picture as an RGB array.
+
+    EXIF orientation is honoured, 16 bits become 8, grey and palettes become RGB, and transparent pictures are laid on
+    white, or on black when what is visible of them is light.
+
+    Args:
+        source: a path, or the bytes of a file of any format that OpenCV reads.
+        name: what to call bytes in an error.
+
+    Returns:
+        (H, W, 3) uint8.
+
+    Raises:
+        ImageError: no such file, not a picture, truncated or damaged, too small or too large.
+    """
+    if not isinstance(source, bytes):
+        name = str(source)
+    try:
+        data = source if isinstance(source, bytes) else Path(source).read_bytes()
+        return _to_rgb(_decode(data))
+    except OSError as error:
+        raise ImageError(name, error.strerror or str(error)) from None
+    except ValueError as error:
+        raise ImageError(name, str(error)) from None
+
+
+def check_image(image: Any) -> None:
+    """Refuses what is not a picture of a size that can be sampled.
+
+    Raises:
+        TypeError: not an array, or not uint8.
+        ValueError: not (H, W), (H, W, 1) or (H, W, 3), or a side beyond ``MIN_SIDE``..``MAX_SIDE``.
+    """
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
+        given = f"an array of {image.dtype}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise TypeError(f"an image is a numpy array of uint8 (0..255), got {given}")
+    if image.ndim not in (2, 3) or image.shape[2:] not in ((), (1,), (3,)):
+        raise ValueError(f"an image has the shape (H, W), (H, W, 1) or (H, W, 3), got {image.shape}")
+    _check_size(image.shape[1], image.shape[0])
+
+
+def _check_size(width: int, height: int) -> None:
+    if min(width, height) < MIN_SIDE:
+        raise ValueError(f"too small: {width}x{height} pixels")
+    if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
+        raise ValueError(
+            f"too large: {width}x{height} pixels, at most {MAX_SIDE} a side and {MAX_PIXELS // 10**6} million in all"
+        )
+
+
+def _decode(data: bytes) -> NDArray[Any]:
+    """Pixels as OpenCV gives them (grey, BGR or BGRA, any dtype), turned upright."""
+    if not data:
+        raise ValueError("empty file")
+    orientation = _inspect(data)
+    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:  # its own limits on size
+        pixels = None
+    finally:
+        cv2.utils.logging.setLogLevel(level)
+    if pixels is None:
+        raise ValueError("not an image, or a damaged one")
+    _check_size(pixels.shape[1], pixels.shape[0])
+    return _upright(pixels, orientation)
+
+
+def _inspect(data: bytes) -> int:
+    """EXIF orientation (1..8) of a file's bytes, which are checked for what OpenCV lets pass in silence: some of its
+    versions return the missing part of a truncated JPEG or PNG as grey, and all of them decode before they look at
+    the size."""
+    exif = b""
+    if data.startswith(_PNG):
+        for kind, content in _png_chunks(data):
+            if kind == b"IHDR":
+                _check_size(*struct.unpack_from(">II", content))
+            elif kind == b"eXIf":
+                exif = content
+    elif data.startswith(_JPEG):
+        for marker, content in _jpeg_segments(data):
+            if marker in _JPEG_FRAMES:
+                height, width = struct.unpack_from(">xHH", content)
+                _check_size(width, height)
+            elif marker == 0xE1 and content.startswith(b"Exif\0\0"):
+                exif = content[6:]
+    elif data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        exif = dict(_riff_chunks(data)).get(b"EXIF", b"").removeprefix(b"Exif\0\0")
+    try:
+        return _exif_orientation(exif)
+    except struct.error:  # a damaged note about the picture is no reason to refuse the picture
+        return 1
+
+
+def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """(type, content) of each chunk up to the end mark, checksums verified."""
+    start = len(_PNG)
+    while start + 12 <= len(data):
+        (length,) = struct.unpack_from(">I", data, start)
+        end = start + 8 + length
+        if end + 4 > len(data):
+            break
+        kind, content = data[start + 4 : start + 8], data[start + 8 : end]
+        if zlib.crc32(content, zlib.crc32(kind)) != struct.unpack_from(">I", data, end)[0]:
+            raise ValueError("damaged PNG (a checksum is wrong)")
+        yield kind, content
+        if kind == b"IEND":
+            return
+        start = end + 4
+    raise ValueError("truncated PNG")
+
+
+def _jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """(marker, content) of each segment before the picture's scan, whose end mark is verified."""
+    start = 2
+    while start + 4 <= len(data):
+        if data[start] != 0xFF:
+            raise ValueError("damaged JPEG (no marker where one must be)")
+        marker = data[start + 1]
+        if marker == 0xFF:  # a fill byte
+            start += 1
+            continue
+        (length,) = struct.unpack_from(">H", data, start + 2)
+        if marker == 0xDA:
+            if data.find(b"\xff\xd9", start) < 0:
+                break
+            return
+        yield marker, data[start + 4 : start + 2 + length]
+        start += 2 + length
+    raise ValueError("truncated JPEG")
+
+
+def _riff_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    start = 12
+    while start + 8 <= len(data):
+        (length,) = struct.unpack_from("<I", data, start + 4)
+        yield data[start : start + 4], data[start + 8 : start + 8 + length]
+        start += 8 + length + length % 2
+
+
+def _exif_orientation(exif: bytes) -> int:
+    """The orientation tag of the first directory of an EXIF block (a TIFF header and what follows); 1 without one."""
+    order = {b"II": "<", b"MM": ">"}.get(exif[:2])
+    if order is None:
+        return 1
+    (directory,) = struct.unpack_from(f"{order}I", exif, 4)
+    (count,) = struct.unpack_from(f"{order}H", exif, directory)
+    for entry in range(directory + 2, directory + 2 + 12 * count, 12):
+        tag, _, _, value = struct.unpack_from(f"{order}HHIH", exif, entry)
+        if tag == 0x0112:
+            return value if 1 <= value <= 8 else 1
+    return 1
+
+
+def _upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Undoes an EXIF orientation: 2 and up mirror and turn, 5 and up also swap the axes."""
+    if orientation >= 5:
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return pixels
+
+
+def _to_rgb(pixels: NDArray[Any]) -> Image:
+    if pixels.dtype == np.uint16:
+        pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    if pixels.dtype != np.uint8:
+        raise ValueError(f"pixels of type {pixels.dtype} are not supported, save it with 8 or 16 bits a channel")
+    if pixels.ndim == 2:
+        pixels = pixels[:, :, None]
+    if pixels.shape[2] in (2, 4):
+        pixels = _composite(pixels[:, :, :-1], pixels[:, :, -1:])
+    if pixels.shape[2] == 1:
+        pixels = np.repeat(pixels, 3, axis=2)
+    return np.ascontiguousarray(pixels[:, :, ::-1])
+
+
+def _composite(color: Image, alpha: Image) -> Image:
+    """Lays a transparent picture on the background that its visible part stands out from."""
+    weight = alpha.astype(np.float32) / 255
+    visible = float(weight.sum())
+    light = visible > 0 and float((color.mean(axis=2, keepdims=True) * weight).sum()) / visible > 127.5
+    background = 0.0 if light else 255.0
+    return np.rint(color * weight + background * (1 - weight)).astype(np.uint8)

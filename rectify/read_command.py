@@ -1,0 +1,295 @@
+"""``rectify-ocr IMAGE...``: reads crops, saves them flat, draws where the word was found."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rectify.conventions import Points
+    from rectify.images import Image
+
+STDIN = "-"
+
+DECODERS = {"ctc": "greedy", "ctc-beam": "beam"}
+"""Choices of --decoder, and what ``Pipeline`` calls them."""
+
+BATCH = 64
+"""Crops held in memory at once."""
+
+EXAMPLES = """\
+examples:
+  rectify-ocr sign.png                        print the word
+  rectify-ocr sign.png -o flat                ... and save the straightened crop as flat/sign.png
+  rectify-ocr crops/ --json > words.jsonl     one object a line
+  rectify-ocr crops/ --overlay drawn          draw the control points on each crop
+  curl -s URL | rectify-ocr -                 read from standard input
+
+other commands (each has --help):
+  eval, quality, train, synth, lmdb, export
+"""
+
+
+@dataclass(frozen=True)
+class Source:
+    """One picture to read."""
+
+    label: str
+    """What output and errors call it."""
+    path: Path | None
+    """None is standard input."""
+    stem: Path
+    """Where its results go below the output folders, without an extension."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What was found in one picture."""
+
+    control_points: Points
+    """(rows·cols, 2) in pixels of the picture."""
+    rows: int
+    cols: int
+    rectified: bool
+    text: str | None = None
+    """None where nothing was to be read."""
+    confidence: float | None = None
+
+
+Reader = Callable[["Sequence[Image]"], "list[Result]"]
+
+
+def main(argv: list[str]) -> int:
+    """Runs the command; returns its exit code."""
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    if not arguments.images:
+        parser.error("name at least one IMAGE, or - for standard input")
+    if arguments.engine == "none" and not (arguments.output or arguments.overlay or arguments.json):
+        parser.error("--engine none reads nothing: say what to do with -o DIR, --overlay DIR or --json")
+    # The products are small, and more BLAS threads cost their start. Before the first import of numpy.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    try:
+        reader = ENGINES[arguments.engine](arguments)
+    except (ValueError, OSError) as error:
+        parser.error(str(error))
+    return _Run(arguments, reader).run()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="rectify-ocr",
+        usage="%(prog)s IMAGE... [options]",
+        description="Read cropped words: straighten each crop, then recognise its text.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("images", nargs="*", metavar="IMAGE", help="picture, folder of pictures, or - for standard input")
+    add("-o", dest="output", type=Path, metavar="DIR", help="save the straightened crops here, as PNG")
+    add("--overlay", type=Path, metavar="DIR", help="save the crops with their control points drawn here, as PNG")
+    add("--json", action="store_true", help="print one JSON object a line")
+    add("--engine", choices=list(ENGINES), default="builtin", help="who reads; none only straightens (%(default)s)")
+    add("--decoder", choices=list(DECODERS), default="ctc", help="how the text is decoded (%(default)s)")
+    add("--no-rectify", action="store_true", help="read the crops as they are")
+    add("--weights", type=Path, metavar="FILE", help="weight file or folder (the shipped weights)")
+    add("-q", "--quiet", action="store_true", help="no progress bar")
+    add("--version", action=_Version, nargs=0, help="print the version")
+    return parser
+
+
+class _Version(argparse.Action):
+    """Looks the version up only when it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        import rectify
+
+        print(f"rectify-ocr {rectify.__version__}")
+        parser.exit()
+
+
+def _builtin_engine(arguments: argparse.Namespace) -> Reader:
+    """Rectify, then read with the project's recogniser."""
+    pipeline = importlib.import_module("recognizer.pipeline").Pipeline(
+        arguments.weights, rectify=not arguments.no_rectify, decoder=DECODERS[arguments.decoder]
+    )
+
+    def read(images: Sequence[Image]) -> list[Result]:
+        return [
+            Result(r.control_points, r.rows, r.cols, r.rectified, r.text, r.confidence) for r in pipeline(list(images))
+        ]
+
+    return read
+
+
+def _no_engine(arguments: argparse.Namespace) -> Reader:
+    """Rectify only."""
+    from rectify.conventions import canonical_points, to_pixels
+    from rectify.rectifier import Rectifier
+
+    rectifier = None if arguments.no_rectify else Rectifier(arguments.weights)
+
+    def read(images: Sequence[Image]) -> list[Result]:
+        rows, cols = (rectifier.rows, rectifier.cols) if rectifier else (2, 2)
+        located = rectifier.locate(images) if rectifier else [canonical_points(rows, cols)] * len(images)
+        return [
+            Result(to_pixels(points, image.shape[1::-1]), rows, cols, rectifier is not None)
+            for points, image in zip(located, images, strict=True)
+        ]
+
+    return read
+
+
+ENGINES: dict[str, Callable[[argparse.Namespace], Reader]] = {"builtin": _builtin_engine, "none": _no_engine}
+"""Choices of --engine; adapters to other engines belong in ``recognizer/engines/``."""
+
+
+class _Run:
+    """One run over all inputs."""
+
+    def __init__(self, arguments: argparse.Namespace, reader: Reader) -> None:
+        self.arguments = arguments
+        self.reader = reader
+        self.failed = False
+        self.outputs = [folder for folder in (arguments.output, arguments.overlay) if folder]
+        self.plain = len(arguments.images) == 1 and not os.path.isdir(arguments.images[0])
+        """One picture prints its text alone; what a folder prints does not depend on how many it holds."""
+
+    def run(self) -> int:
+        from rectify.images import ImageError
+
+        sources = list(self._sources())
+        self.taken = {_key(source.path) for source in sources if source.path}
+        with self._progress(len(sources)) as progress:
+            for start in range(0, len(sources), BATCH):
+                loaded = []
+                for source in sources[start : start + BATCH]:
+                    try:
+                        loaded.append((source, _load(source)))
+                    except ImageError as error:
+                        self._complain(error)
+                results = self.reader([image for _, image in loaded])
+                for (source, image), result in zip(loaded, results, strict=True):
+                    self._save(source, image, result)
+                    self._print(source, image, result)
+                progress.update(len(sources[start : start + BATCH]))
+        return int(self.failed)
+
+    def _sources(self) -> Iterator[Source]:
+        for label in self.arguments.images:
+            if label == STDIN:
+                yield Source(STDIN, None, Path("stdin"))
+            elif os.path.isdir(label):
+                found = list(_pictures(Path(label), self.outputs))
+                if not found:
+                    self._complain(f"{label}: no pictures in this folder")
+                yield from found
+            else:
+                yield Source(label, Path(label), Path(Path(label).stem))
+
+    def _progress(self, count: int) -> Any:
+        """A bar on a terminal, unless the results go there too."""
+        if self.arguments.quiet or count <= BATCH or not sys.stderr.isatty() or sys.stdout.isatty():
+            return _NoProgress()
+        from tqdm import tqdm
+
+        return tqdm(total=count, unit="crop")
+
+    def _save(self, source: Source, image: Image, result: Result) -> None:
+        from rectify.overlay import draw_overlay
+        from rectify.rectifier import flatten
+
+        points, rows, cols = result.control_points, result.rows, result.cols
+        for folder, make in ((self.arguments.output, flatten), (self.arguments.overlay, draw_overlay)):
+            if folder:
+                try:
+                    _write_png(self._free_path(folder / source.stem), make(image, points, rows, cols))
+                except OSError as error:
+                    self._complain(f"{source.label}: cannot save: {error}")
+
+    def _free_path(self, stem: Path) -> Path:
+        """``stem.png``, or ``stem-2.png`` and so on where that is an input or a result of this run."""
+        path, number = stem.with_name(f"{stem.name}.png"), 1
+        while _key(path) in self.taken:
+            number += 1
+            path = stem.with_name(f"{stem.name}-{number}.png")
+        self.taken.add(_key(path))
+        return path
+
+    def _print(self, source: Source, image: Image, result: Result) -> None:
+        if self.arguments.json:
+            values = {
+                "path": source.label,
+                "text": result.text,
+                "confidence": None if result.confidence is None else round(result.confidence, 4),
+                "rectified": result.rectified,
+                "control_points": [[round(float(x), 2), round(float(y), 2)] for x, y in result.control_points],
+                "size": [image.shape[1], image.shape[0]],
+            }
+            print(json.dumps(values, ensure_ascii=False))
+        elif result.text is not None:
+            print(result.text if self.plain else f"{source.label}\t{result.text}\t{result.confidence:.4f}")
+
+    def _complain(self, message: object) -> None:
+        self.failed = True
+        print(f"rectify-ocr: {message}", file=sys.stderr)
+
+
+class _NoProgress:
+    """Stands in for the progress bar."""
+
+    def __enter__(self) -> _NoProgress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def update(self, count: int) -> None:
+        """Nothing to show."""
+
+
+def _pictures(folder: Path, outputs: Sequence[Path]) -> Iterator[Source]:
+    """The pictures below a folder, sorted; hidden ones and results of an earlier run are left out."""
+    from rectify.images import EXTENSIONS
+
+    skipped = {_key(output) for output in outputs}
+    for parent, folders, files in os.walk(folder):
+        folders[:] = sorted(f for f in folders if not f.startswith(".") and _key(Path(parent, f)) not in skipped)
+        for file in sorted(files):
+            path = Path(parent, file)
+            if path.suffix.lower() in EXTENSIONS and not file.startswith("."):
+                yield Source(str(path), path, path.relative_to(folder).with_suffix(""))
+
+
+def _load(source: Source) -> Image:
+    from rectify.images import read_image
+
+    if source.path is None:
+        return read_image(sys.stdin.buffer.read(), "standard input")
+    return read_image(source.path)
+
+
+def _write_png(path: Path, image: Image) -> None:
+    """Writes beside the target and moves into place."""
+    import cv2
+
+    encoded = cv2.imencode(".png", image[:, :, ::-1])[1]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        beside.write_bytes(encoded.tobytes())
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _key(path: Path) -> str:
+    """Equal for two names of one file, on file systems that ignore case too."""
+    return str(path.resolve()).casefold()

@@ -1,0 +1,168 @@
+"""Weight files: where they are and what they hold, told by their content.
+
+A file is ONNX or safetensors and carries its configuration as JSON under the metadata key ``rectify-ocr``; the
+configuration's ``kind`` says which network it is. A folder holds any number of such files.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+METADATA_KEY = "rectify-ocr"
+FORMAT = 1
+KINDS = ("rectifier", "recognizer")
+
+_ONNX_METADATA_FIELD = 14  # ModelProto.metadata_props
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """One network's weights on disk."""
+
+    path: Path
+    onnx: bool
+    """Else safetensors, which needs torch to run."""
+    config: dict[str, Any]
+
+    @property
+    def kind(self) -> str:
+        """``rectifier`` or ``recognizer``."""
+        return str(self.config["kind"])
+
+
+def read_weight_file(path: str | os.PathLike[str]) -> WeightFile:
+    """What a file holds, without loading its weights.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not a weight file of this project, or one of a later version of it.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such weight file")
+    with path.open("rb") as file:
+        onnx, text = False, _safetensors_metadata(file)
+        if text is None:
+            onnx, text = True, _onnx_metadata(file)
+    try:
+        config = json.loads(text or "")
+        kind, version = config["kind"], config["format"]
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(f"{path}: not a weight file of rectify-ocr (ONNX or safetensors with its metadata)") from None
+    if kind not in KINDS or not isinstance(version, int) or version > FORMAT:
+        raise ValueError(
+            f"{path}: holds {kind!r} in format {version!r}; update rectify-ocr, which knows up to {FORMAT}"
+        )
+    return WeightFile(path, onnx, config)
+
+
+def find_weights(source: str | os.PathLike[str]) -> dict[str, WeightFile]:
+    """The networks in a file or folder, by kind; ONNX is preferred to safetensors.
+
+    Args:
+        source: a weight file, a folder of them, or a training run's folder (with a folder ``checkpoint``).
+
+    Raises:
+        FileNotFoundError: no such path, or a folder without weights.
+        ValueError: a file that is none (see ``read_weight_file``).
+    """
+    source = Path(source)
+    if not source.is_dir():
+        weights = read_weight_file(source)
+        return {weights.kind: weights}
+    found: dict[str, WeightFile] = {}
+    for folder in (source, source / "checkpoint"):
+        for path in [*sorted(folder.glob("*.onnx")), *sorted(folder.glob("*.safetensors"))]:
+            weights = read_weight_file(path)
+            found.setdefault(weights.kind, weights)
+    if not found:
+        raise FileNotFoundError(f"{source}: no weights in this folder (rectifier or recognizer, .onnx or .safetensors)")
+    return found
+
+
+def shipped_weights(package_file: str, kind: str) -> WeightFile:
+    """The weights that come with a package.
+
+    Args:
+        package_file: ``__file__`` of a module of the package.
+
+    Raises:
+        FileNotFoundError: this installation has none.
+    """
+    path = Path(package_file).parent / "weights" / f"{kind}.onnx"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path}: this installation has no {kind} weights; name some with --weights or weights="
+        )
+    return read_weight_file(path)
+
+
+def _safetensors_metadata(file: BinaryIO) -> str | None:
+    """The configuration's text in a safetensors file ('' if it has none); None for any other file."""
+    file.seek(0)
+    start = file.read(9)
+    if len(start) < 9 or start[8:] != b"{":
+        return None
+    (length,) = struct.unpack("<Q", start[:8])
+    if length > os.fstat(file.fileno()).st_size:
+        return None
+    file.seek(8)
+    try:
+        header = json.loads(file.read(length))
+    except ValueError:
+        return None
+    return str(header.get("__metadata__", {}).get(METADATA_KEY, ""))
+
+
+def _onnx_metadata(file: BinaryIO) -> str | None:
+    """The configuration's text in an ONNX file; None where there is none."""
+    file.seek(0)
+    size = os.fstat(file.fileno()).st_size
+    try:
+        for field, length in _protobuf_fields(file, size):
+            if field == _ONNX_METADATA_FIELD:
+                entry = file.tell() + length
+                texts = [file.read(n).decode() for _, n in _protobuf_fields(file, entry)]
+                if texts[0] == METADATA_KEY:
+                    return texts[1]
+    except (ValueError, IndexError):
+        pass
+    return None
+
+
+def _protobuf_fields(file: BinaryIO, end: int) -> Iterator[tuple[int, int]]:
+    """(field number, length) of each length-delimited field of a protobuf message up to ``end``, with the file at the
+    field's content. The content may be read or left; it is skipped in either case, so that a graph of megabytes costs
+    nothing."""
+    while file.tell() < end:
+        key = _varint(file)
+        wire_type = key & 7
+        if wire_type == 0:
+            _varint(file)
+        elif wire_type == 2:
+            length = _varint(file)
+            content = file.tell()
+            if content + length > end:
+                raise ValueError("not protobuf")
+            yield key >> 3, length
+            file.seek(content + length)
+        else:
+            raise ValueError("not ONNX")  # its top level has no other type
+
+
+def _varint(file: BinaryIO) -> int:
+    value = 0
+    for shift in range(0, 64, 7):
+        byte = file.read(1)
+        if not byte:
+            break
+        value |= (byte[0] & 0x7F) << shift
+        if byte[0] < 0x80:
+            return value
+    raise ValueError("not protobuf")

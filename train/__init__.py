@@ -1,0 +1,1 @@
+"""Training, evaluation and export; evaluation and its metrics need no torch."""

@@ -1,0 +1,212 @@
+"""Evaluation of anything that reads crops: word accuracy, 1 - NED, speed, and what rectifying fixes and harms."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from train.crops import Crop, Image, Prepare, Reader, batches, read_crops
+from train.metrics import CharacterErrorRate, OneMinusNed, WordAccuracy, normalize
+
+if TYPE_CHECKING:
+    from recognizer.pipeline import Pipeline
+
+Answer = tuple[str, float]
+"""What an engine makes of a crop: a text and its confidence, 0..1."""
+
+
+class Engine(Protocol):
+    """Anything that reads crops.
+
+    Given RGB images (H, W, 3) uint8 of any sizes, it returns one answer for each, in their order.
+    """
+
+    def __call__(self, images: Sequence[Image], /) -> Sequence[Answer]: ...
+
+
+def builtin_engine(pipeline: Pipeline) -> Engine:
+    """The project's own pipeline as an engine."""
+
+    def read(images: Sequence[Image]) -> list[Answer]:
+        return [(reading.text, reading.confidence) for reading in pipeline(list(images))]
+
+    return read
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one crop. Texts are as read, judged after normalisation; empty where nothing could be read."""
+
+    number: int
+    """In the LMDB, from 1."""
+    label: str
+    text: str = ""
+    confidence: float = 0.0
+    right: bool = False
+    raw_text: str | None = None
+    """Read from the untouched crop; None when that was not asked for."""
+    raw_confidence: float = 0.0
+    raw_right: bool = False
+    error: str | None = None
+    """Why the sample could not be read; it counts as wrong."""
+
+    @property
+    def fixed(self) -> bool:
+        """Wrong raw, right rectified."""
+        return self.raw_text is not None and self.right and not self.raw_right
+
+    @property
+    def harmed(self) -> bool:
+        """Right raw, wrong rectified."""
+        return self.raw_right and not self.right
+
+
+@dataclass(frozen=True)
+class Figures:
+    """The results of one set, or of several together."""
+
+    samples: int
+    """Crops that count, bad ones included; crops whose label keeps no character are left out."""
+    bad: int
+    """Samples that could not be read."""
+    word_accuracy: float
+    """Percent."""
+    one_minus_ned: float
+    """0..1."""
+    character_error_rate: float
+    crops_per_second: float
+    """Through the engine alone: neither reading the LMDB, nor decoding, nor the raw comparison."""
+    raw_word_accuracy: float | None
+    """Percent, of the untouched crops; None, like the next two, without a comparison."""
+    fixed: int | None
+    harmed: int | None
+
+
+class Tally:
+    """Sums outcomes up to figures.
+
+    Args:
+        protocol: the characters that count, see ``train.metrics``.
+    """
+
+    def __init__(self, protocol: str = "36") -> None:
+        self.protocol = protocol
+        self.samples = self.bad = self.fixed = self.harmed = self._raw_right = 0
+        self._compared = False
+        self._seconds = 0.0
+        self._metrics = (WordAccuracy(), OneMinusNed(), CharacterErrorRate())
+
+    def update(self, outcome: Outcome) -> None:
+        """Count a crop. The empty text of a bad one is not taken for the reading of an empty label."""
+        self.samples += 1
+        self.bad += outcome.error is not None
+        self.fixed += outcome.fixed
+        self.harmed += outcome.harmed
+        self._raw_right += outcome.raw_right
+        self._compared |= outcome.raw_text is not None
+        label, text = normalize(outcome.label, self.protocol), normalize(outcome.text, self.protocol)
+        for metric in self._metrics:
+            metric.update(label or "?", text)
+
+    def add_time(self, seconds: float) -> None:
+        """Count time that the engine took."""
+        self._seconds += seconds
+
+    def merge(self, other: Tally) -> None:
+        """Count everything that ``other`` counted, too."""
+        self.samples += other.samples
+        self.bad += other.bad
+        self.fixed += other.fixed
+        self.harmed += other.harmed
+        self._raw_right += other._raw_right
+        self._compared |= other._compared
+        self._seconds += other._seconds
+        for mine, others in zip(self._metrics, other._metrics, strict=True):
+            mine.merge(others)
+
+    def summary(self) -> Figures:
+        """The figures of what was counted; at least one crop."""
+        accuracy, ned, cer = (metric.summary() for metric in self._metrics)
+        return Figures(
+            samples=self.samples,
+            bad=self.bad,
+            word_accuracy=accuracy,
+            one_minus_ned=ned,
+            character_error_rate=cer,
+            crops_per_second=(self.samples - self.bad) / self._seconds if self._seconds else 0.0,
+            raw_word_accuracy=100 * self._raw_right / self.samples if self._compared else None,
+            fixed=self.fixed if self._compared else None,
+            harmed=self.harmed if self._compared else None,
+        )
+
+
+def evaluate(
+    reader: Reader,
+    engine: Engine,
+    *,
+    raw_engine: Engine | None = None,
+    protocol: str = "36",
+    prepare: Prepare | None = None,
+    watch: Callable[[Outcome], None] | None = None,
+) -> Tally:
+    """Let an engine read a set; memory stays bounded whatever the size of the set.
+
+    Args:
+        reader: the set.
+        engine: what is measured.
+        raw_engine: the same engine without the rectifier, to compare with.
+        protocol: the characters that count, see ``train.metrics``.
+        prepare: applied to each crop before either engine sees it.
+        watch: told every outcome, in order.
+
+    Raises:
+        ValueError: no sample of the set counts, or the engine does not return one text for each crop.
+    """
+    tally = Tally(protocol)
+    for batch in batches(read_crops(reader, lambda label: bool(normalize(label, protocol)), prepare)):
+        images = [crop.image for crop in batch if crop.image is not None]
+        start = time.perf_counter()
+        read = _run(engine, images)
+        tally.add_time(time.perf_counter() - start)
+        raw = _run(raw_engine, images) if raw_engine else None
+        for outcome in _outcomes(batch, read, raw, protocol):
+            tally.update(outcome)
+            if watch:
+                watch(outcome)
+    if not tally.samples:
+        raise ValueError(f"{reader.folder}: none of its {len(reader)} labels has a character of protocol {protocol}")
+    return tally
+
+
+def _run(engine: Engine, images: list[Image]) -> list[Answer]:
+    read = list(engine(images)) if images else []
+    if len(read) != len(images):
+        raise ValueError(f"the engine returned {len(read)} texts for {len(images)} crops, it must return one for each")
+    return read
+
+
+def _outcomes(
+    batch: Sequence[Crop], read: Sequence[Answer], raw: Sequence[Answer] | None, protocol: str
+) -> Iterator[Outcome]:
+    """Outcomes of a batch; ``read`` and ``raw`` belong to its readable crops, in order."""
+    texts = iter(read)
+    raw_texts = None if raw is None else iter(raw)
+    for crop in batch:
+        if crop.image is None:
+            yield Outcome(crop.number, crop.label, raw_text=None if raw is None else "", error=crop.error)
+            continue
+        truth = normalize(crop.label, protocol)
+        text, confidence = next(texts)
+        raw_text, raw_confidence = next(raw_texts) if raw_texts else (None, 0.0)
+        yield Outcome(
+            number=crop.number,
+            label=crop.label,
+            text=text,
+            confidence=confidence,
+            right=normalize(text, protocol) == truth,
+            raw_text=raw_text,
+            raw_confidence=raw_confidence,
+            raw_right=raw_text is not None and normalize(raw_text, protocol) == truth,
+        )

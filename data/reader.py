@@ -1,0 +1,197 @@
+"""Reads an LMDB dataset in the field's layout, in any number of processes and threads."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from weakref import WeakValueDictionary
+
+import lmdb
+
+
+@dataclass(frozen=True)
+class Record:
+    """One sample as it is stored.
+
+    Attributes:
+        number: its number in the dataset, from 1.
+        image: the encoded image file.
+        label: its text.
+        geometry: how a synthetic word was bent, None for a real one.
+    """
+
+    number: int
+    image: bytes
+    label: str
+    geometry: dict[str, Any] | None
+
+
+class LmdbReader:
+    """A dataset folder as a sequence of records, indexed from 0.
+
+    The environment is opened at the first access and once in each process, so a reader may be pickled, handed to
+    spawned workers or inherited by forked ones, before and after its first use. Several readers of one folder share it.
+
+    Args:
+        folder: holds data.mdb.
+
+    Raises:
+        FileNotFoundError: there is no such folder, or no dataset in it.
+        ValueError: at the first access, the dataset is damaged or has no usable num-samples.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder)
+        _require_dataset(self.folder)
+        self._env: lmdb.Environment | None = None
+        self._process = 0
+        self._length: int | None = None
+
+    def __reduce__(self) -> tuple[type[LmdbReader], tuple[Path]]:
+        return type(self), (self.folder,)
+
+    def __repr__(self) -> str:
+        return f"LmdbReader({str(self.folder)!r})"
+
+    def __len__(self) -> int:
+        """What num-samples says."""
+        if self._length is None:
+            self._length = self._read_length()
+        return self._length
+
+    def __getitem__(self, index: int) -> Record:
+        """Sample ``index`` from 0.
+
+        Raises:
+            IndexError: outside 0 .. len - 1.
+            ValueError: a key is missing, or its value is not what it should be.
+        """
+        return Record(self._number(index), self.image_bytes(index), self.label(index), self.geometry(index))
+
+    def __iter__(self) -> Iterator[Record]:
+        return (self[index] for index in range(len(self)))
+
+    def image_bytes(self, index: int) -> bytes:
+        """The encoded image of sample ``index``, from 0; raises as ``reader[index]`` does."""
+        return self._require(f"image-{self._number(index):09d}")
+
+    def label(self, index: int) -> str:
+        """The text of sample ``index``, from 0; raises as ``reader[index]`` does."""
+        key = f"label-{self._number(index):09d}"
+        try:
+            return self._require(key).decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{self.folder}: {key} is not UTF-8 text") from error
+
+    def geometry(self, index: int) -> dict[str, Any] | None:
+        """The geometry stored with sample ``index``, from 0, None without; raises as ``reader[index]`` does."""
+        key = f"geometry-{self._number(index):09d}"
+        value = self.value(key)
+        if value is None:
+            return None
+        try:
+            geometry = json.loads(value)
+        except ValueError as error:
+            raise ValueError(f"{self.folder}: {key} is not JSON") from error
+        if not isinstance(geometry, dict):
+            raise ValueError(f"{self.folder}: {key} is not a JSON object")
+        return geometry
+
+    def value(self, key: str) -> bytes | None:
+        """The value stored under any key of the dataset, None without."""
+        with self._environment().begin() as transaction:
+            return transaction.get(key.encode("utf-8"))
+
+    def all_keys(self) -> Iterator[str]:
+        """All keys of the dataset, in byte order."""
+        with self._environment().begin() as transaction:
+            for key in transaction.cursor().iternext(keys=True, values=False):
+                yield key.decode("utf-8", "backslashreplace")
+
+    def _number(self, index: int) -> int:
+        if not 0 <= index < len(self):
+            raise IndexError(f"{self.folder}: index {index} is outside its {len(self)} samples")
+        return index + 1
+
+    def _require(self, key: str) -> bytes:
+        value = self.value(key)
+        if value is None:
+            raise ValueError(f"{self.folder}: key {key} is missing")
+        return value
+
+    def _read_length(self) -> int:
+        value = self.value("num-samples")
+        if value is None:
+            raise ValueError(
+                f"{self.folder}: key num-samples is missing; the dataset is incomplete or has another layout"
+            )
+        if not value.isdigit():
+            raise ValueError(f"{self.folder}: num-samples is {value[:40]!r}, not a number")
+        return int(value)
+
+    def _environment(self) -> lmdb.Environment:
+        if self._env is None or self._process != os.getpid():
+            self._env = _shared_environment(self.folder)
+            self._process = os.getpid()
+        return self._env
+
+
+# LMDB must not be open twice in a process (lmdb 3 refuses it), so readers of the same file share its environment.
+_environments: WeakValueDictionary[tuple[int, int], lmdb.Environment] = WeakValueDictionary()
+_environments_lock = threading.Lock()
+
+
+def _shared_environment(folder: Path) -> lmdb.Environment:
+    """This process's environment of a dataset, opened if no reader holds it yet."""
+    _require_dataset(folder)
+    status = (folder / "data.mdb").stat()
+    with _environments_lock:
+        env = _environments.get((status.st_dev, status.st_ino))
+        if env is None:
+            env = _open(folder, status.st_size)
+            _environments[status.st_dev, status.st_ino] = env
+    return env
+
+
+def _open(folder: Path, file_size: int) -> lmdb.Environment:
+    try:
+        env = lmdb.open(str(folder), readonly=True, lock=False, readahead=False, meminit=False, create=False)
+    except lmdb.Error as error:
+        raise ValueError(f"{folder}: data.mdb is not a readable LMDB file ({error})") from error
+    # Reading pages that a truncated file lacks ends the process by SIGBUS, so it is found out here.
+    needed = (env.info()["last_pgno"] + 1) * env.stat()["psize"]
+    if file_size < needed:
+        env.close()
+        raise ValueError(f"{folder}: data.mdb is cut off at {file_size} of {needed} bytes; copy it again")
+    return env
+
+
+def _close_inherited() -> None:
+    """After a fork: LMDB forbids the use of the parent's environments, and lmdb a second opening while they live."""
+    global _environments_lock
+    _environments_lock = threading.Lock()
+    for env in list(_environments.values()):
+        env.close()
+    _environments.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_close_inherited)
+
+
+def _require_dataset(folder: Path) -> None:
+    """Raise a FileNotFoundError that says what ``folder`` is instead of a dataset."""
+    if (folder / "data.mdb").is_file():
+        return
+    if not folder.exists():
+        raise FileNotFoundError(f"{folder}: no such folder")
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder} is not a folder; give the folder that holds data.mdb")
+    inside = sorted(path.parent.name for path in folder.glob("*/data.mdb"))
+    hint = f"; these folders in it are: {', '.join(inside)}" if inside else ""
+    raise FileNotFoundError(f"{folder} is not an LMDB dataset, it holds no data.mdb{hint}")

@@ -11,13 +11,14 @@ from rectify.images import Image
 from rectify.shape import resize
 from rectify.tps import text_outline, tps_basis
 
-TARGET_WIDTH, TARGET_HEIGHT = 720, 240
+TARGET_WIDTH, TARGET_HEIGHT = 960, 360
 """Small crops are enlarged to about this, so that the lines do not hide the word."""
 
-MAX_SCALE = 12
+MAX_SCALE = 16
 MAX_DRAWN_SIDE = 4096
 
-GRID_COLOR = (64, 160, 255)
+GRID_COLOR = (0, 150, 255)
+GRID_OPACITY = 0.6
 OUTLINE_COLOR = (255, 80, 64)
 POINT_COLOR = (255, 214, 0)
 HALO_COLOR = (0, 0, 0)
@@ -39,12 +40,17 @@ def draw_overlay(image: Image, control_points: Points, rows: int, cols: int) -> 
     """
     canvas, scale, shift = _canvas(image, control_points)
     points = (np.asarray(control_points, np.float64) + 0.5) * scale - 0.5 + shift
-    line = max(1, round(min(canvas.shape[:2]) / 200))
+    line = max(2, round(min(canvas.shape[:2]) / 200))
+    drawn = canvas.copy()
     for curve in _grid_curves(points, rows, cols):
-        _draw_curve(canvas, curve, GRID_COLOR, line, closed=False)
-    _draw_curve(canvas, text_outline(points, rows, cols, 65), OUTLINE_COLOR, line + 1, closed=True)
+        _draw_curve(drawn, curve, GRID_COLOR, line, closed=False)
+    canvas = cv2.addWeighted(drawn, GRID_OPACITY, canvas, 1 - GRID_OPACITY, 0).astype(np.uint8)
+    outline = text_outline(points, rows, cols, 65)
+    _draw_curve(canvas, outline, HALO_COLOR, line + 2, closed=True)
+    _draw_curve(canvas, outline, OUTLINE_COLOR, line, closed=True)
     for x, y in points:
-        _draw_dot(canvas, (x, y), 2 * line + 2)
+        _draw_dot(canvas, (x, y), HALO_COLOR, 2 * line + 2)
+        _draw_dot(canvas, (x, y), POINT_COLOR, 2 * line + 1)
     return canvas
 
 
@@ -80,15 +86,12 @@ def _grid_curves(points: Points, rows: int, cols: int) -> list[Points]:
 
 
 def _draw_curve(canvas: Image, curve: Points, color: tuple[int, int, int], line: int, closed: bool) -> None:
-    corners = [_fixed(curve)]
-    cv2.polylines(canvas, corners, closed, HALO_COLOR, line + 2, cv2.LINE_AA, _SUBPIXEL_BITS)
-    cv2.polylines(canvas, corners, closed, color, line, cv2.LINE_AA, _SUBPIXEL_BITS)
+    cv2.polylines(canvas, [_fixed(curve)], closed, color, line, cv2.LINE_AA, _SUBPIXEL_BITS)
 
 
-def _draw_dot(canvas: Image, center: tuple[float, float], radius: int) -> None:
+def _draw_dot(canvas: Image, center: tuple[float, float], color: tuple[int, int, int], radius: int) -> None:
     x, y = _fixed(np.array(center)).tolist()
-    for size, color in ((radius + 1, HALO_COLOR), (radius, POINT_COLOR)):
-        cv2.circle(canvas, (x, y), size << _SUBPIXEL_BITS, color, -1, cv2.LINE_AA, _SUBPIXEL_BITS)
+    cv2.circle(canvas, (x, y), radius << _SUBPIXEL_BITS, color, -1, cv2.LINE_AA, _SUBPIXEL_BITS)
 
 
 def _fixed(points: Points) -> NDArray[np.int32]:

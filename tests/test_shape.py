@@ -1,0 +1,106 @@
+"""Sizes of thumbnails, of located words and of what the recogniser samples."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from helpers import RECOGNIZER_CONFIG, noise
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rectify.conventions import MARGIN, canonical_points, to_pixels
+from rectify.shape import resize, sample_width, text_shape, thumbnail
+
+
+def block_means(image: np.ndarray, rows: int, cols: int) -> np.ndarray:
+    height, width, channels = image.shape
+    return image.reshape(height // rows, rows, width // cols, cols, channels).mean((1, 3))
+
+
+def test_shrinking_averages() -> None:
+    image = noise(64, 96, 3)
+    np.testing.assert_allclose(resize(image, (24, 32)), block_means(image, 2, 4), atol=0.51)
+
+
+def test_one_axis_is_averaged_while_the_other_grows() -> None:
+    image = noise(8, 96, 3)
+    averaged = block_means(image, 1, 4)
+    result = resize(image, (24, 16)).astype(float)
+    # Rows at a quarter and three quarters between the averaged ones.
+    np.testing.assert_allclose(result[1], 0.75 * averaged[0] + 0.25 * averaged[1], atol=1.01)
+    np.testing.assert_allclose(result[0], averaged[0], atol=0.51)
+
+
+def test_enlarging_interpolates() -> None:
+    image = np.array([[0, 100]], np.uint8)
+    assert resize(image, (4, 1)).tolist() == [[0, 25, 75, 100]]
+
+
+@pytest.mark.parametrize("shape", [(20, 30), (20, 30, 1), (20, 30, 3)])
+@pytest.mark.parametrize("size", [(10, 8), (60, 40), (60, 8), (30, 20)])
+def test_resize_keeps_the_axes(shape: tuple[int, ...], size: tuple[int, int]) -> None:
+    assert resize(noise(*shape), size).shape == (size[1], size[0], *shape[2:])
+
+
+@pytest.mark.parametrize("shape", [(20, 30), (20, 30, 1), (20, 30, 3)])
+def test_thumbnail_is_rgb_of_the_size(shape: tuple[int, ...]) -> None:
+    small = thumbnail(noise(*shape), (96, 32))
+    assert small.shape == (32, 96, 3)
+    assert small.dtype == np.uint8
+
+
+def test_grey_thumbnail_repeats_the_grey() -> None:
+    image = noise(20, 30)
+    np.testing.assert_array_equal(thumbnail(image, (9, 6)), np.stack([resize(image, (9, 6))] * 3, axis=2))
+
+
+def test_shape_of_the_whole_crop_is_its_size_without_the_margin() -> None:
+    length, height = text_shape(to_pixels(canonical_points(5, 5), (200, 50)), 5, 5)
+    assert length * (1 + 2 * MARGIN[0]) == pytest.approx(200)
+    assert height * (1 + 2 * MARGIN[1]) == pytest.approx(50)
+
+
+@given(st.floats(-math.pi, math.pi))
+def test_shape_does_not_depend_on_rotation(angle: float) -> None:
+    points = to_pixels(canonical_points(3, 4), (120, 40))
+    turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    assert text_shape(points @ turn.T, 3, 4) == pytest.approx(text_shape(points, 3, 4))
+
+
+def test_shape_of_an_arc_is_its_arc_length() -> None:
+    radius, angle, height = 100.0, math.pi / 2, 20.0
+    x, y = canonical_points(5, 9).T
+    around = x * angle * (1 + 2 * MARGIN[0]) / 2
+    from_center = radius - y * height * (1 + 2 * MARGIN[1]) / 2
+    points = np.stack([from_center * np.sin(around), -from_center * np.cos(around)], axis=1)
+    measured = text_shape(points, 5, 9)
+    assert measured == (pytest.approx(radius * angle, rel=0.01), pytest.approx(height, rel=0.02))
+
+
+def test_shape_takes_batches() -> None:
+    points = np.stack([to_pixels(canonical_points(5, 5), size) for size in [(200, 50), (100, 30), (64, 64)]])
+    lengths, heights = text_shape(points, 5, 5)
+    for index in range(3):
+        assert (lengths[index], heights[index]) == pytest.approx(text_shape(points[index], 5, 5))
+
+
+@pytest.mark.parametrize(
+    ("crop", "width"),
+    [((100, 25), 160), ((100, 50), 80), ((20, 50), 64), ((2000, 25), 512), ((200, 24), 320), ((30, 3000), 64)],
+)
+def test_sample_width_of_whole_crops(crop: tuple[int, int], width: int) -> None:
+    """32 · 1.2 · aspect, to the nearest multiple of 16, between 64 and 512."""
+    shape = text_shape(to_pixels(canonical_points(2, 2), crop), 2, 2)
+    assert sample_width(*shape, RECOGNIZER_CONFIG) == width
+
+
+@pytest.mark.parametrize("shape", [(0, 0), (5, 0), (float("nan"), 1), (1, float("nan")), (float("inf"), 1)])
+def test_degenerate_shapes_still_have_a_width(shape: tuple[float, float]) -> None:
+    assert sample_width(*shape, RECOGNIZER_CONFIG) in (64, 512)
+
+
+@given(st.floats(0, 1e5), st.floats(0, 1e5))
+def test_sample_width_is_always_one_of_the_trained_ones(length: float, height: float) -> None:
+    assert sample_width(length, height, RECOGNIZER_CONFIG) in range(64, 513, 16)

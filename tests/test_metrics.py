@@ -27,13 +27,20 @@ def test_protocols_hold_the_number_of_characters_they_are_named_after() -> None:
 
 
 def test_unknown_protocol_is_refused() -> None:
-    with pytest.raises(ValueError, match="37.*36, 62, 94"):
+    with pytest.raises(ValueError, match=r"37.*36, 62, 94"):
         normalize("a", "37")
 
 
 @pytest.mark.parametrize(
     ("label", "text", "expected"),
-    [("", "", 1.0), ("", "ab", 0.0), ("ab", "", 0.0), ("abcd", "abcd", 1.0), ("abcd", "abed", 0.75), ("ab", "abcd", 0.5)],
+    [
+        ("", "", 1.0),
+        ("", "ab", 0.0),
+        ("ab", "", 0.0),
+        ("abcd", "abcd", 1.0),
+        ("abcd", "abed", 0.75),
+        ("ab", "abcd", 0.5),
+    ],
 )
 def test_one_minus_ned(label: str, text: str, expected: float) -> None:
     assert one_minus_ned(label, text) == expected

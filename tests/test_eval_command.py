@@ -1,0 +1,204 @@
+"""``rectify-ocr eval`` from its arguments to its outputs, with stand-in networks that read coloured bars."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from data.writer import LmdbWriter
+from helpers import bars, save_recognizer, save_rectifier
+from rectify.conventions import canonical_points
+from train.eval_command import main
+
+Captured = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> str:
+    """A rectifier that always takes the left half of the crop, and a recogniser of bars."""
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    save_rectifier(folder / "rectifier.onnx", canonical_points(5, 5) * [0.5, 1] - [0.5, 0])
+    save_recognizer(folder / "recognizer.onnx")
+    return str(folder)
+
+
+def crop(left: str, right: str = "") -> bytes:
+    """A picture with bars in either half: raw it reads ``left + right``, rectified ``left``."""
+    blank = np.full((50, 200, 3), 255, np.uint8)
+    halves = [bars(text) if text else blank for text in (left, right)]
+    return cv2.imencode(".png", np.concatenate(halves, axis=1)[:, :, ::-1])[1].tobytes()
+
+
+def dataset(folder: Path, *samples: tuple[bytes, str]) -> str:
+    """Writes a dataset and returns its folder."""
+    with LmdbWriter(folder) as writer:
+        for image, label in samples:
+            writer.add(image, label)
+    return str(folder)
+
+
+@pytest.fixture
+def mixed(tmp_path: Path) -> str:
+    """Right both ways, fixed, harmed, wrong both ways, left out."""
+    return dataset(
+        tmp_path / "mixed",
+        (crop("ab"), "A-b"),
+        (crop("ab", "a"), "ab"),
+        (crop("a", "b"), "ab"),
+        (crop("b", "b"), "aba"),
+        (crop("a"), "!?"),
+    )
+
+
+def figures(path: Path) -> dict[str, Any]:
+    """What --json wrote, without the one figure that depends on the machine."""
+    written: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    for values in written["sets"].values():
+        assert values.pop("crops_per_second") > 0
+    return written
+
+
+def test_json_is_exactly_as_documented(tmp_path: Path, weights: str, mixed: str) -> None:
+    target = tmp_path / "figures.json"
+    assert main([mixed, "--weights", weights, "--json", str(target)]) == 0
+    assert figures(target) == {
+        "engine": "builtin",
+        "rectify": True,
+        "protocol": "36",
+        "sets": {
+            "mixed": {"samples": 4, "word_accuracy": 50.0, "one_minus_ned": round((1 + 1 + 1 / 2 + 1 / 3) / 4, 6)}
+        },
+    }
+
+
+def test_compare_adds_raw_accuracy_fixed_and_harmed(tmp_path: Path, weights: str, mixed: str) -> None:
+    target = tmp_path / "figures.json"
+    assert main([mixed, "--weights", weights, "--json", str(target), "--compare"]) == 0
+    values = figures(target)["sets"]["mixed"]
+    assert values["word_accuracy"] == values["raw_word_accuracy"] == 50.0
+    assert (values["fixed"], values["harmed"]) == (1, 1)
+
+
+def test_no_rectify_reads_the_crops_as_they_are(tmp_path: Path, weights: str) -> None:
+    target = tmp_path / "figures.json"
+    folder = dataset(tmp_path / "raw", (crop("ab", "a"), "aba"), (crop("a", "b"), "ab"))
+    assert main([folder, "--weights", weights, "--json", str(target), "--no-rectify"]) == 0
+    written = figures(target)
+    assert written["rectify"] is False
+    assert written["sets"]["raw"]["word_accuracy"] == 100.0
+
+
+def test_weights_without_a_rectifier_switch_it_off(tmp_path: Path, weights: str, mixed: str, capsys: Captured) -> None:
+    target = tmp_path / "figures.json"
+    recognizer = f"{weights}/recognizer.onnx"
+    assert main([mixed, "--weights", recognizer, "--json", str(target)]) == 0
+    assert figures(target)["rectify"] is False
+    with pytest.raises(SystemExit, match="2"):
+        main([mixed, "--weights", recognizer, "--compare"])
+    assert "--compare needs the rectifier" in capsys.readouterr().err
+
+
+def test_table_has_a_row_a_set_and_one_over_all(tmp_path: Path, weights: str, mixed: str, capsys: Captured) -> None:
+    other = dataset(tmp_path / "other", (crop("b"), "b"), (crop("a"), "a"), (crop("a"), "a"), (crop("a"), "a"))
+    assert main([mixed, other, "--weights", weights, "--compare", "--decoder", "ctc-beam"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len({len(line) for line in lines}) == 1
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    assert rows[0] == ["set", "samples", "accuracy %", "raw %", "fixed", "harmed", "1 - NED", "CER", "crops/s"]
+    assert [row[:6] for row in rows[2:]] == [
+        ["mixed", "4", "50.00", "50.00", "1", "1"],
+        ["other", "4", "100.00", "100.00", "0", "0"],
+        ["all", "8", "75.00", "75.00", "1", "1"],
+    ]
+
+
+@pytest.mark.parametrize(("protocol", "accuracy"), [("36", 100.0), ("62", 50.0), ("94", 0.0)])
+def test_protocol(tmp_path: Path, weights: str, protocol: str, accuracy: float) -> None:
+    target = tmp_path / "figures.json"
+    folder = dataset(tmp_path / "set", (crop("ab"), "A-b"), (crop("ab"), "a-b"))
+    assert main([folder, "--weights", weights, "--protocol", protocol, "--json", str(target)]) == 0
+    assert figures(target)["sets"]["set"]["word_accuracy"] == accuracy
+
+
+def test_a_bad_sample_counts_as_wrong_and_is_named(tmp_path: Path, weights: str, capsys: Captured) -> None:
+    target = tmp_path / "figures.json"
+    folder = dataset(tmp_path / "set", (crop("ab"), "ab"), (b"no image", "ab"))
+    assert main([folder, "--weights", weights, "--json", str(target)]) == 1
+    assert figures(target)["sets"]["set"] == {"samples": 2, "word_accuracy": 50.0, "one_minus_ned": 0.5}
+    assert f"rectify-ocr: {folder}: image-000000002: " in capsys.readouterr().err
+
+
+def test_other_sets_are_evaluated_after_one_that_is_none(
+    tmp_path: Path, weights: str, mixed: str, capsys: Captured
+) -> None:
+    absent = str(tmp_path / "absent")
+    assert main([absent, weights, mixed, "--weights", weights]) == 1
+    captured = capsys.readouterr()
+    assert f"{absent}: no such folder" in captured.err
+    assert f"{weights} is not an LMDB dataset" in captured.err
+    assert captured.out.count("| mixed") == 1
+
+
+def test_nothing_is_written_when_no_set_could_be_read(tmp_path: Path, weights: str, capsys: Captured) -> None:
+    target = tmp_path / "figures.json"
+    assert main([str(tmp_path / "absent"), "--weights", weights, "--json", str(target)]) == 1
+    assert capsys.readouterr().out == ""
+    assert not target.exists()
+
+
+def test_sets_of_one_name_are_told_apart(tmp_path: Path, weights: str) -> None:
+    target = tmp_path / "figures.json"
+    folders = [dataset(tmp_path / parent / "SVT", (crop("a"), "a")) for parent in ("train", "test")]
+    assert main([*folders, "--weights", weights, "--json", str(target)]) == 0
+    assert list(figures(target)["sets"]) == ["train/SVT", "test/SVT"]
+
+
+def test_rotation_is_seeded(tmp_path: Path, weights: str, capsys: Captured) -> None:
+    folder = dataset(tmp_path / "set", *[(crop("ab"), "ab")] * 8)
+
+    def accuracy(*options: str) -> float:
+        target = tmp_path / "figures.json"
+        assert main([folder, "--weights", weights, "--no-rectify", "--json", str(target), *options]) == 0
+        return float(figures(target)["sets"]["set"]["one_minus_ned"])
+
+    assert accuracy("--rotate", "0") == accuracy() == 1.0
+    turned = accuracy("--rotate", "180", "--seed", "3")
+    assert turned < 1
+    assert accuracy("--rotate", "180", "--seed", "3") == turned
+    capsys.readouterr()
+
+
+def test_report_shows_the_harmed_crop_with_its_points(tmp_path: Path, weights: str, mixed: str) -> None:
+    target = tmp_path / "report.html"
+    assert main([mixed, "--weights", weights, "--compare", "--report", str(target), "--rotate", "1"]) == 0
+    html = target.read_text(encoding="utf-8")
+    assert html.index("harmed: right before") < html.index("fixed: wrong before") < html.index("<h3>wrong (1)")
+    assert html.count("<img") == 9
+    assert html.count("<figcaption>control points") == 3
+    assert "±1°, seed 0" in html
+    assert list(tmp_path.glob(".report*")) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "LMDB"),
+        (["set", "--protocol", "37"], "37"),
+        (["set", "--rotate", "200"], "200"),
+        (["set", "--rotate", "nan"], "nan"),
+        (["set", "--seed", "-1"], "-1"),
+        (["set", "--json", "absent/figures.json"], "absent"),
+        (["set", "--report", "."], "folder"),
+        (["set", "--weights", "absent.onnx"], "absent.onnx"),
+    ],
+)
+def test_wrong_usage(arguments: list[str], message: str, capsys: Captured) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+    assert message in capsys.readouterr().err

@@ -1,0 +1,200 @@
+"""``rectify-ocr eval``: word accuracy, 1 - NED and speed of reading LMDB sets, rectified and raw."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from data.reader import LmdbReader
+from recognizer.pipeline import Pipeline
+from rectify.overlay import draw_overlay
+from rectify.read_command import DECODERS
+from train.crops import Image, Prepare, Reader, random_rotation, read_crop, set_names
+from train.evaluate import Engine, Figures, Outcome, Tally, builtin_engine, evaluate
+from train.metrics import PROTOCOLS
+from train.output import complain, number, output_file, progress, table, write_json, write_text
+from train.report import ReportSet, page
+
+_EPILOG = """examples:
+  rectify-ocr eval data/IIIT5K data/SVT
+  rectify-ocr eval data/* --compare --report report.html
+  rectify-ocr eval data/IIIT5K --rotate 90 --seed 0 --json figures.json
+"""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command; 0 all samples were read, 1 some were not."""
+    parser = _parser()
+    options = parser.parse_args(argv)
+    try:
+        evaluation = Evaluation(options)
+    except (ValueError, OSError) as error:
+        parser.error(str(error))
+    failed = False
+    for name, folder in set_names(options.lmdb).items():
+        try:
+            evaluation.add(name, LmdbReader(folder))
+        except (ValueError, OSError) as error:
+            complain(error)
+            failed = True
+    if evaluation.figures:
+        evaluation.write()
+    return int(failed or evaluation.total.bad > 0)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="rectify-ocr eval",
+        description="Read every crop of LMDB sets and compare with their labels. Crops per second count the engine "
+        "alone; a sample that cannot be read is named on stderr and counts as wrong.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("lmdb", nargs="+", metavar="LMDB", help="folder that holds data.mdb")
+    parser.add_argument("--json", type=output_file, metavar="FILE", help="write the figures as JSON")
+    parser.add_argument("--report", type=output_file, metavar="FILE.html", help="write a page with the wrong crops")
+    parser.add_argument("--no-rectify", action="store_true", help="read the crops as they are")
+    parser.add_argument("--weights", metavar="W", help="weight file or folder; without it the shipped weights")
+    parser.add_argument("--compare", action="store_true", help="read every crop raw, too; count fixed and harmed")
+    parser.add_argument("--protocol", choices=PROTOCOLS, default="36", help="characters that count (default 36)")
+    parser.add_argument("--decoder", choices=list(DECODERS), default="ctc", help="(default ctc)")
+    parser.add_argument("--rotate", type=_degrees, metavar="DEG", help="turn each crop by a random angle within ±DEG")
+    parser.add_argument("--seed", type=_seed, default=0, metavar="S", help="of the random angles (default 0)")
+    return parser
+
+
+def _degrees(argument: str) -> float:
+    degrees = float(argument)
+    if not 0 <= degrees <= 180:
+        raise argparse.ArgumentTypeError(f"{argument} is not an angle from 0 to 180 degrees")
+    return degrees
+
+
+def _seed(argument: str) -> int:
+    seed = int(argument)
+    if seed < 0:
+        raise argparse.ArgumentTypeError(f"{argument} is negative, a seed is 0 or more")
+    return seed
+
+
+class Evaluation:
+    """One run of the command: what is measured, and what came of each set.
+
+    Raises:
+        ValueError, OSError: the weights cannot be used, or hold no rectifier to compare with.
+    """
+
+    engine_name = "builtin"
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options = options
+        decoder = DECODERS[options.decoder]
+        pipeline = Pipeline(options.weights, rectify=not options.no_rectify, decoder=decoder)
+        self.rectifier = pipeline.rectifier
+        self.engine = builtin_engine(pipeline)
+        self.raw_engine: Engine | None = None
+        if options.compare:
+            if self.rectifier is None:
+                raise ValueError("--compare needs the rectifier: drop --no-rectify, or name weights that hold one")
+            self.raw_engine = builtin_engine(Pipeline(options.weights, rectify=False, decoder=decoder))
+        self.prepare: Prepare | None = random_rotation(options.rotate, options.seed) if options.rotate else None
+        self.total = Tally(options.protocol)
+        self.figures: dict[str, Figures] = {}
+        self.sections: list[str] = []
+
+    def add(self, name: str, reader: Reader) -> None:
+        """Evaluate a set.
+
+        Raises:
+            ValueError, OSError: the set cannot be read.
+        """
+        shown = ReportSet(name)
+        with progress(name, len(reader)) as bar:
+
+            def watch(outcome: Outcome) -> None:
+                bar.update(outcome.number - bar.n)
+                shown.add(outcome)
+                if outcome.error is not None:
+                    complain(outcome.error)
+
+            tally = evaluate(
+                reader,
+                self.engine,
+                raw_engine=self.raw_engine,
+                protocol=self.options.protocol,
+                prepare=self.prepare,
+                watch=watch,
+            )
+        self.total.merge(tally)
+        self.figures[name] = tally.summary()
+        if self.options.report:
+            self.sections.append(shown.sections(partial(self._pictures, reader)))
+
+    def write(self) -> None:
+        """The table on stdout, and the files that were asked for."""
+        header = _header(compared=self.raw_engine is not None)
+        rows = [_row(*item) for item in (*self.figures.items(), ("all", self.total.summary()))]
+        print(table(header, rows))
+        if self.options.json:
+            write_json(self.options.json, self._json())
+        if self.options.report:
+            write_text(self.options.report, page("rectify-ocr eval", self._facts(), header, rows, self.sections))
+
+    def _pictures(self, reader: Reader, outcome: Outcome) -> list[tuple[str, Image]]:
+        """What the report shows of a crop."""
+        image = read_crop(reader, outcome.number, self.prepare)
+        if self.rectifier is None:
+            return [("crop", image)]
+        flat = self.rectifier.rectify(image)
+        located = draw_overlay(image, flat.control_points, flat.rows, flat.cols)
+        return [("crop", image), ("control points", located), ("rectified", flat.image)]
+
+    def _facts(self) -> list[str]:
+        options = self.options
+        facts = [
+            f"engine {self.engine_name}, rectification {'off' if self.rectifier is None else 'on'}",
+            f"{options.protocol} characters compared, decoder {options.decoder}",
+            f"weights: {options.weights or 'shipped'}",
+        ]
+        if options.rotate:
+            facts.append(f"each crop turned at random within ±{options.rotate:g}°, seed {options.seed}")
+        return facts
+
+    def _json(self) -> dict[str, Any]:
+        return {
+            "engine": self.engine_name,
+            "rectify": self.rectifier is not None,
+            "protocol": self.options.protocol,
+            "sets": {name: _json_figures(figures) for name, figures in self.figures.items()},
+        }
+
+
+def _json_figures(figures: Figures) -> dict[str, float | None]:
+    fields: dict[str, float | None] = {
+        "samples": figures.samples,
+        "word_accuracy": round(figures.word_accuracy, 4),
+        "one_minus_ned": round(figures.one_minus_ned, 6),
+        "crops_per_second": round(figures.crops_per_second, 2),
+    }
+    if figures.raw_word_accuracy is not None:
+        fields |= {
+            "raw_word_accuracy": round(figures.raw_word_accuracy, 4),
+            "fixed": figures.fixed,
+            "harmed": figures.harmed,
+        }
+    return fields
+
+
+def _header(compared: bool) -> list[str]:
+    raw = ["raw %", "fixed", "harmed"] if compared else []
+    return ["set", "samples", "accuracy %", *raw, "1 - NED", "CER", "crops/s"]
+
+
+def _row(name: str, figures: Figures) -> list[str]:
+    row = [name, str(figures.samples), number(figures.word_accuracy, 2)]
+    if figures.raw_word_accuracy is not None:
+        row += [number(figures.raw_word_accuracy, 2), str(figures.fixed), str(figures.harmed)]
+    rates = [number(figures.one_minus_ned, 4), number(figures.character_error_rate, 4)]
+    return [*row, *rates, number(figures.crops_per_second, 1)]

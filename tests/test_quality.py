@@ -1,0 +1,279 @@
+"""Quality figures: the truth has no error, and each known error shows up in the figure that is made for it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from data.reader import LmdbReader
+from data.synth.geometry import Curve, WordGeometry
+from data.writer import LmdbWriter
+from helpers import save_rectifier
+from rectify.conventions import TEXT_EXTENT, canonical_points
+from train import quality_command
+from train.crops import Crop, Image
+from train.quality import measure, read_quads
+from train.shape_errors import Quad, flatten_points, folds_over, polygon_iou, quad_errors, word_errors
+
+ROWS = COLS = 5
+FLAT = WordGeometry((192, 64), 6.0, Curve(), ((0.25, 0, 0), (0, 1.2, 0), (0, 0, 1)))
+"""The ink box spans ±0.75 along and ±0.6 across: 144 × 38.4 pixels at 192 × 64."""
+TILTED = ((0.25, 0.04, 0.05), (0.05, 0.7, -0.1), (0.01, 0.02, 1))
+CURVES = [
+    Curve(),
+    Curve("arc", 0.8),
+    Curve("arc", -1.6),
+    Curve("wave", 0.25, 0.7, 1.0),
+]
+
+
+def word(curve: Curve) -> WordGeometry:
+    """A tilted word in perspective, bent."""
+    return WordGeometry((192, 64), 5.0, curve, TILTED)
+
+
+def moved(matrix: Sequence[Sequence[float]]) -> NDArray[np.float64]:
+    """Control points of ``FLAT`` that look at flat coordinates changed by a 2 × 3 matrix."""
+    flat = canonical_points(ROWS, COLS) / np.array(TEXT_EXTENT)
+    change = np.asarray(matrix, np.float64)
+    return FLAT.map(flat @ change[:, :2].T + change[:, 2])
+
+
+@pytest.mark.parametrize("curve", CURVES)
+def test_the_truth_has_no_error(curve: Curve) -> None:
+    truth = word(curve)
+    errors = word_errors(truth.control_points(9, 9), truth, 9, 9)
+    assert errors.end_point == errors.cut_off == 0
+    assert errors.aligned == pytest.approx(0, abs=1e-9)
+    # Between the control points the spline is not quite the true map.
+    assert errors.outline < 0.15 and errors.slope < 0.05 and errors.bend < 0.6
+
+
+@pytest.mark.parametrize("curve", CURVES)
+def test_flattening_undoes_the_map(curve: Curve) -> None:
+    flat = np.random.default_rng(0).uniform(-1.2, 1.2, (50, 2))
+    truth = word(curve)
+    assert flatten_points(truth.map(flat), truth) == pytest.approx(flat, abs=1e-9)
+
+
+def test_a_shift_is_measured_in_pixels_of_the_frame() -> None:
+    points = FLAT.control_points(ROWS, COLS) + np.array([3 * 2 / 192, 4 * 2 / 64])
+    errors = word_errors(points, FLAT, ROWS, COLS)
+    assert errors.end_point == pytest.approx(5)
+    assert errors.outline == pytest.approx(5)
+    assert errors.aligned == pytest.approx(0, abs=1e-9)
+
+
+def test_a_wider_frame_is_an_end_point_error_but_not_an_aligned_one() -> None:
+    errors = word_errors(moved([[1.5, 0, 0], [0, 1, 0]]), FLAT, ROWS, COLS)
+    # 144 / 2 pixels of half length, with the margin, half as much again; a 5-column grid lies at 0, ±½, ±1.
+    assert errors.end_point == pytest.approx(72 / TEXT_EXTENT[0] * 0.5 * (1 + 1 + 0.5 + 0.5 + 0) / 5)
+    assert errors.aligned == pytest.approx(0, abs=1e-9)
+    assert errors.slope == pytest.approx(0, abs=1e-9)
+    assert not errors.cut_off
+
+
+def test_shear_is_an_aligned_error_in_pixels() -> None:
+    # x shifts by 0.1 half lengths of 72 pixels at the frame's top, as much back at its bottom; rows at 0, ±½, ±1.
+    errors = word_errors(moved([[1, 0.1 * TEXT_EXTENT[1], 0], [0, 1, 0]]), FLAT, ROWS, COLS)
+    assert errors.aligned == pytest.approx(7.2 * 0.6, rel=0.02)
+
+
+def test_a_sloping_frame_shows_its_angle() -> None:
+    # Across changes by 0.2 half heights (0.1 heights) on a half length of 3 heights.
+    errors = word_errors(moved([[1, 0, 0], [0.2, 1, 0]]), FLAT, ROWS, COLS)
+    assert errors.slope == pytest.approx(np.degrees(np.arctan(0.1 / 3)))
+    assert errors.bend == pytest.approx(0, abs=1e-9)
+
+
+def test_a_curve_that_was_not_undone_shows_as_bend() -> None:
+    lifted = 0.2
+    truth = WordGeometry(FLAT.size, 6.0, Curve("wave", lifted, 1.0), FLAT.matrix)
+    errors = word_errors(FLAT.control_points(ROWS, COLS), truth, ROWS, COLS)
+    # A whole sine period has an RMS of its height / √2; a straight line takes a part of it away.
+    assert 100 * lifted / np.sqrt(2) * 0.5 < errors.bend < 100 * lifted / np.sqrt(2)
+
+
+@pytest.mark.parametrize(("scale", "cut"), [(0.9, False), (0.88, True)])
+def test_text_outside_of_the_frame_is_cut_off(scale: float, cut: bool) -> None:
+    # The frame reaches to 1.12 of the word's half length, and touches its end at a scale of 0.893 or a shift of 0.12.
+    assert word_errors(moved([[scale, 0, 0], [0, 1, 0]]), FLAT, ROWS, COLS).cut_off is cut
+    assert word_errors(moved([[1, 0, 1.005 - scale], [0, 1, 0]]), FLAT, ROWS, COLS).cut_off is cut
+
+
+def test_upside_down_is_no_alignment() -> None:
+    errors = word_errors(moved([[-1, 0, 0], [0, -1, 0]]), FLAT, ROWS, COLS)
+    assert errors.aligned > 20
+
+
+def test_folds() -> None:
+    identity = canonical_points(ROWS, COLS)
+    mirrored = identity * [-1, 1]
+    crossed = identity.reshape(ROWS, COLS, 2).copy()
+    crossed[:, [1, 2]] = crossed[:, [2, 1]]
+    missing = np.full_like(identity, np.nan)
+    points = np.stack([identity, identity * 0.5 + 0.1, mirrored, crossed.reshape(-1, 2), identity * 0, missing])
+    assert folds_over(points, ROWS, COLS).tolist() == [False, False, True, True, True, True]
+    assert folds_over(points[:0], ROWS, COLS).tolist() == []
+
+
+@given(st.floats(0, 6.28), st.floats(0.1, 3), st.floats(-2, 2))
+def test_turning_scaling_and_moving_folds_nothing(angle: float, scale: float, shift: float) -> None:
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    points = scale * canonical_points(2, 7) @ turn + shift
+    assert not folds_over(points[None], 2, 7)[0]
+
+
+SQUARE = np.array([[0.0, 0], [10, 0], [10, 10], [0, 10]])
+
+
+@pytest.mark.parametrize(
+    ("other", "expected"),
+    [
+        (SQUARE, 1.0),
+        (SQUARE[::-1], 1.0),
+        (SQUARE + [5, 0], 1 / 3),
+        (SQUARE + [20, -30], 0.0),
+        (SQUARE * 0.5, 0.25),
+        (SQUARE[[0, 1, 2]], 0.5),
+    ],
+)
+def test_polygon_iou(other: NDArray[np.float64], expected: float) -> None:
+    assert polygon_iou(SQUARE, other) == pytest.approx(expected, abs=0.01)
+    assert polygon_iou(other, SQUARE) == pytest.approx(expected, abs=0.01)
+
+
+def test_quad_errors_are_measured_on_the_text_outline() -> None:
+    quad = Quad((100, 50), np.array([[-0.5, -0.5], [99.5, -0.5], [99.5, 49.5], [-0.5, 49.5]]))
+    exact = canonical_points(ROWS, COLS) / np.array(TEXT_EXTENT)
+    error, iou = quad_errors(exact, quad, ROWS, COLS)
+    assert error == pytest.approx(0, abs=1e-9)
+    assert iou == pytest.approx(1, abs=0.01)
+    shifted, _ = quad_errors(exact + [2 * 15 / 100, 0], quad, ROWS, COLS)
+    assert shifted == pytest.approx(100 * 15 / 75)
+
+
+class Fixed:
+    """A locator that answers given control points, in the order of the crops."""
+
+    rows, cols = ROWS, COLS
+
+    def __init__(self, points: Sequence[NDArray[np.float64]]) -> None:
+        self.points = list(points)
+
+    def locate(self, images: Sequence[Image]) -> NDArray[np.float32]:
+        taken, self.points = self.points[: len(images)], self.points[len(images) :]
+        return np.asarray(taken, np.float32).reshape(-1, ROWS * COLS, 2)
+
+
+def png(width: int = 40, height: int = 20) -> bytes:
+    """An encoded picture."""
+    return cv2.imencode(".png", np.zeros((height, width), np.uint8))[1].tobytes()
+
+
+def synthetic_set(folder: Path, extras: Sequence[dict[str, bytes]], images: Sequence[bytes] = ()) -> LmdbReader:
+    """A dataset of crops with these further values."""
+    with LmdbWriter(folder) as writer:
+        for index, extra in enumerate(extras):
+            writer.add(images[index] if index < len(images) else png(), "word", extra)
+    return LmdbReader(folder)
+
+
+def geometry(truth: WordGeometry) -> dict[str, bytes]:
+    """What the dataset stores of a synthetic word."""
+    return {"geometry": json.dumps(truth.to_json()).encode()}
+
+
+def test_a_set_of_synthetic_words(tmp_path: Path) -> None:
+    truth = word(CURVES[1])
+    reader = synthetic_set(tmp_path / "synth", [geometry(truth)] * 3 + [{}])
+    exact = truth.control_points(ROWS, COLS)
+    shifted = exact + np.array([6 * 2 / 192, 0])
+    figures = measure(reader, Fixed([exact, shifted, exact, canonical_points(ROWS, COLS) * [-1, 1]])).summary()
+    assert (figures.samples, figures.words, figures.bad, figures.quads) == (4, 3, 0, 0)
+    assert figures.end_point_error == pytest.approx(2, abs=1e-4)
+    assert figures.end_point_error_median == pytest.approx(0, abs=1e-4)
+    assert figures.fold_over == 25
+    assert (figures.corner_error, figures.iou) == (None, None)
+
+
+def test_a_set_with_quads_leaves_vertical_words_out(tmp_path: Path) -> None:
+    reader = synthetic_set(tmp_path / "real", [{}] * 3)
+    lines = [
+        {"index": 1, "size": [100, 50], "quad": [[-0.5, -0.5], [99.5, -0.5], [99.5, 49.5], [-0.5, 49.5]]},
+        {"index": 3, "size": [20, 50], "quad": [[0, 0], [19, 0], [19, 49], [0, 49]]},
+    ]
+    (tmp_path / "real/quads.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    exact = canonical_points(ROWS, COLS) / np.array(TEXT_EXTENT)
+    figures = measure(reader, Fixed([exact, exact, exact * 0.1])).summary()
+    assert (figures.samples, figures.words, figures.quads) == (3, 0, 1)
+    assert figures.corner_error == pytest.approx(0, abs=1e-4)
+    assert (figures.end_point_error, figures.cut_off) == (None, None)
+
+
+def test_bad_samples_are_named_and_counted(tmp_path: Path) -> None:
+    extras = [{}, {"geometry": b'{"size": [1, 2]}'}, {"geometry": b"nonsense"}, {}]
+    reader = synthetic_set(tmp_path / "set", extras, [b"no image"])
+    seen: list[Crop] = []
+    figures = measure(reader, Fixed([canonical_points(ROWS, COLS)]), seen.append).summary()
+    assert (figures.samples, figures.bad, figures.fold_over) == (4, 3, 0)
+    assert [key in str(crop.error) for crop, key in zip(seen, ("image", "geometry", "geometry"), strict=False)] == [
+        True
+    ] * 3
+    assert seen[3].error is None
+
+
+def test_a_damaged_quad_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "quads.jsonl"
+    path.write_text('{"index": 1, "size": [1, 2], "quad": [[0, 0], [1, 0], [1, 1], [0, 1]]}\n{"index": 2}\n')
+    with pytest.raises(ValueError, match=r"quads\.jsonl: line 2"):
+        read_quads(path)
+    assert read_quads(tmp_path / "none.jsonl") == {}
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> str:
+    """A rectifier that always finds the same word."""
+    return str(save_rectifier(tmp_path / "rectifier.onnx", word(CURVES[2]).control_points(ROWS, COLS)))
+
+
+def test_command_prints_a_table_and_writes_json(
+    tmp_path: Path, weights: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    synthetic_set(tmp_path / "synth", [geometry(word(CURVES[2]))] * 2)
+    target = tmp_path / "quality.json"
+    assert quality_command.main([str(tmp_path / "synth"), "--weights", weights, "--json", str(target)]) == 0
+    captured = capsys.readouterr()
+    lines = captured.out.splitlines()
+    assert lines[0].startswith("| set ") and lines[2].startswith("| synth |")
+    assert len(lines) == 3 and len({len(line) for line in lines}) == 1
+    written: dict[str, Any] = json.loads(target.read_text(encoding="utf-8"))
+    assert (written["rows"], written["cols"], list(written["sets"])) == (5, 5, ["synth"])
+    assert written["sets"]["synth"]["samples"] == 2
+    assert written["sets"]["synth"]["end_point_error"] == pytest.approx(0, abs=1e-3)
+    assert written["sets"]["synth"]["iou"] is None
+
+
+def test_command_goes_on_after_a_folder_that_is_no_dataset(
+    tmp_path: Path, weights: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    synthetic_set(tmp_path / "synth", [{}])
+    assert quality_command.main([str(tmp_path), str(tmp_path / "synth"), "--weights", weights]) == 1
+    captured = capsys.readouterr()
+    assert f"rectify-ocr: {tmp_path} is not an LMDB dataset" in captured.err
+    assert "| synth |" in captured.out
+
+
+def test_command_refuses_weights_that_are_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        quality_command.main([str(tmp_path), "--weights", str(tmp_path / "absent.onnx")])
+    assert "absent.onnx" in capsys.readouterr().err

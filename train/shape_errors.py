@@ -1,0 +1,179 @@
+"""How far predicted control points are from the truth: of one synthetic word, of one annotated quadrilateral."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from data.synth.geometry import WordGeometry, project
+from rectify.conventions import TEXT_EXTENT, Points, canonical_points, grid_points, to_pixels
+from rectify.shape import text_shape
+from rectify.tps import text_outline, tps_basis
+
+FRAME = (192, 64)
+"""Pixels (width, height) to which a crop is scaled for end-point errors, whatever its size."""
+VERTICAL = 1.5
+"""A crop this many times higher than wide holds a vertical word, of whose reading direction a quad says nothing."""
+
+_SAMPLES = 33
+"""Points along each line that is measured."""
+_FOLD_GRID = (65, 33)
+"""Points (along, across) between which the spline is looked at for folds."""
+_RASTER = 1024
+"""Pixels of the longer side on which polygons are compared."""
+
+
+@dataclass(frozen=True)
+class WordErrors:
+    """One synthetic word, against its true map."""
+
+    end_point: float
+    """Mean distance of the control points from the true ones, in pixels of ``FRAME``."""
+    outline: float
+    """The same of the text outline, which has no margin."""
+    aligned: float
+    """End-point error after the best scale and shift along and across the word: what no other margin would cure."""
+    slope: float
+    """Degrees by which top line and baseline are off the horizontal when rectified, mean of both."""
+    bend: float
+    """RMS distance of top line and baseline from a straight line when rectified, in % of the text height."""
+    cut_off: bool
+    """The true text outline reaches out of the sampled frame."""
+
+
+def word_errors(points: Points, truth: WordGeometry, rows: int, cols: int) -> WordErrors:
+    """Compare predicted control points (rows·cols, 2), normalised, with the map that the word was rendered by."""
+    true_points = truth.control_points(rows, cols)
+    slope, bend = _straightness(points, truth, rows, cols)
+    return WordErrors(
+        end_point=_mean_distance(points, true_points),
+        outline=_mean_distance(text_outline(points, rows, cols), truth.outline()),
+        aligned=_aligned_error(points, truth, rows, cols),
+        slope=slope,
+        bend=bend,
+        cut_off=_cut_off(points, truth, rows, cols),
+    )
+
+
+def flatten_points(points: Points, truth: WordGeometry) -> NDArray[np.float64]:
+    """Where normalised points (M, 2) of the crop lie on the flat word's ink box [-1, 1]²: the inverse of ``map``."""
+    bent = project(np.linalg.inv(np.asarray(truth.matrix)), np.asarray(points, np.float64))
+    x, y = truth.curve.straighten(bent[:, 0], bent[:, 1], truth.length)
+    return np.stack([x / (truth.length / 2), y * 2], axis=1)
+
+
+def folds_over(points: Points, rows: int, cols: int) -> NDArray[np.bool_]:
+    """Whether the spline turns over (Jacobian <= 0) anywhere in the canonical frame, mirrored splines included.
+
+    Args:
+        points: (N, rows·cols, 2).
+
+    Returns:
+        (N,) bool.
+    """
+    along, across = _FOLD_GRID
+    grid = (_fold_basis(rows, cols) @ points).reshape(-1, across, along, 2)
+    right, down = np.diff(grid, axis=2), np.diff(grid, axis=1)
+    # At the first and at the last corner of every cell.
+    jacobians = np.stack([_cross(right[:, :-1], down[:, :, :-1]), _cross(right[:, 1:], down[:, :, 1:])])
+    return np.asarray((~(jacobians > 0)).any(axis=(0, 2, 3)))
+
+
+@dataclass(frozen=True, eq=False)
+class Quad:
+    """The official quadrilateral of a real word."""
+
+    size: tuple[int, int]
+    """(width, height) of the crop in which it was drawn."""
+    corners: NDArray[np.float64]
+    """(4, 2) pixels of ``size``, clockwise from the top left."""
+
+    @property
+    def vertical(self) -> bool:
+        """Whether the crop holds a vertical word."""
+        return self.size[1] > VERTICAL * self.size[0]
+
+
+def quad_errors(points: Points, quad: Quad, rows: int, cols: int) -> tuple[float, float]:
+    """Compare predicted control points (rows·cols, 2), normalised, with a quadrilateral.
+
+    Returns:
+        (corner error, IoU): mean distance of the text outline's corners from the quad's, in % of half the crop's
+        width + height, and intersection over union of the two areas, 0..1.
+    """
+    outline = to_pixels(text_outline(points, rows, cols), quad.size)
+    half = len(outline) // 2
+    corners = outline[[0, half - 1, half, -1]]
+    distance = np.linalg.norm(corners - quad.corners, axis=1).mean()
+    return float(200 * distance / sum(quad.size)), polygon_iou(outline, quad.corners)
+
+
+def polygon_iou(a: Points, b: Points) -> float:
+    """Intersection over union of two polygons (M, 2), (N, 2), to about 1 %; 0 if neither has an area."""
+    low = np.minimum(a.min(0), b.min(0))
+    scale = (_RASTER - 1) / max((np.maximum(a.max(0), b.max(0)) - low).max(), 1e-9)
+    masks = []
+    for polygon in (a, b):
+        mask = np.zeros((_RASTER, _RASTER), np.uint8)
+        cv2.fillPoly(mask, [np.rint((polygon - low) * scale).astype(np.int32)], 1)
+        masks.append(mask.astype(bool))
+    return float((masks[0] & masks[1]).sum() / (masks[0] | masks[1]).sum())
+
+
+def _mean_distance(points: Points, others: Points) -> float:
+    """Between normalised points, in pixels of ``FRAME``."""
+    return float(np.linalg.norm((points - others) * np.array(FRAME) / 2, axis=-1).mean())
+
+
+def _aligned_error(points: Points, truth: WordGeometry, rows: int, cols: int) -> float:
+    """The fit is made on the flat word, where along and across are the axes, and its residual taken back to pixels
+    by the word's own length and height."""
+    flat = flatten_points(points, truth)
+    wanted = canonical_points(rows, cols) / np.array(TEXT_EXTENT)
+    centered = flat - flat.mean(0)
+    scale = np.maximum((centered * wanted).sum(0), 0) / np.maximum((centered**2).sum(0), 1e-12)  # no mirroring
+    residual = centered * scale - wanted  # the wanted points are centred already
+    shape = text_shape(to_pixels(truth.control_points(rows, cols), FRAME), rows, cols)
+    return float(np.linalg.norm(residual * np.array(shape) / 2, axis=1).mean())
+
+
+def _straightness(points: Points, truth: WordGeometry, rows: int, cols: int) -> tuple[float, float]:
+    """Slope in degrees and bend in % of the text height. The flat word's lines are followed where the rectified
+    image shows top line and baseline; a wrong spline meets the flat word along a crooked or sloping line."""
+    edges = text_outline(points, rows, cols, _SAMPLES).reshape(2, _SAMPLES, 2)
+    slopes, bends = [], []
+    for edge in edges:
+        x, y = (flatten_points(edge, truth) * np.array([truth.length / 2, 0.5])).T  # in text heights
+        x, y = x - x.mean(), y - y.mean()
+        angle = np.arctan2((x * y).sum(), (x * x).sum())
+        slopes.append(abs(np.degrees(angle)))
+        bends.append(100 * np.sqrt(np.mean((y * np.cos(angle) - x * np.sin(angle)) ** 2)))
+    return float(np.mean(slopes)), float(np.mean(bends))
+
+
+def _cut_off(points: Points, truth: WordGeometry, rows: int, cols: int) -> bool:
+    frame = (to_pixels(_border_basis(rows, cols) @ points, FRAME)).astype(np.float32)
+    outline = to_pixels(truth.outline(_SAMPLES), FRAME)
+    return any(cv2.pointPolygonTest(frame, (float(x), float(y)), False) < 0 for x, y in outline)
+
+
+def _cross(a: Points, b: Points) -> Points:
+    return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
+
+
+@lru_cache(maxsize=4)
+def _fold_basis(rows: int, cols: int) -> NDArray[np.float64]:
+    along, across = (np.linspace(-1, 1, count) for count in _FOLD_GRID)
+    return tps_basis(grid_points(along, across), rows, cols)
+
+
+@lru_cache(maxsize=4)
+def _border_basis(rows: int, cols: int) -> NDArray[np.float64]:
+    """Of the canonical frame's border, once around."""
+    line = np.linspace(-1, 1, _SAMPLES)[:-1]
+    top, right = np.column_stack([line, -np.ones_like(line)]), np.column_stack([np.ones_like(line), line])
+    return tps_basis(np.concatenate([top, right, -top, -right]), rows, cols)

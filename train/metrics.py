@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import string
+from abc import ABC, abstractmethod
 
 import editdistance
 
@@ -41,7 +42,7 @@ def one_minus_ned(label: str, text: str) -> float:
     return 1 - editdistance.eval(label, text) / longer if longer else 1.0
 
 
-class Metric:
+class Metric(ABC):
     """A ratio of two sums over words. Both strings of ``update`` are normalised by the caller."""
 
     scale = 1.0
@@ -64,9 +65,9 @@ class Metric:
         """The figure; NaN while there is nothing to divide by."""
         return self.scale * self._numerator / self._denominator if self._denominator else math.nan
 
+    @abstractmethod
     def _count(self, label: str, text: str) -> tuple[float, float]:
         """What a word adds to numerator and denominator."""
-        raise NotImplementedError
 
 
 class WordAccuracy(Metric):

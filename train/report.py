@@ -154,6 +154,7 @@ tbody tr:last-child td { font-weight: 600 }
 .cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 20rem), 1fr)); gap: .8rem }
 article { background: var(--card); border: 1px solid var(--line); border-radius: .5rem; padding: .7rem }
 article { overflow-wrap: anywhere; min-width: 0 }
+small { display: block }
 figure { margin: .2rem .4rem .2rem 0; display: inline-block; vertical-align: top; max-width: 100% }
 img { display: block; height: 4.5rem; max-width: 100%; object-fit: contain; object-position: left bottom }
 figcaption { font-size: .75rem }

@@ -186,7 +186,7 @@ def test_rotation_depends_on_seed_and_number_alone() -> None:
 
 
 def test_prepared_crops_reach_the_engine() -> None:
-    shapes = []
+    shapes: list[tuple[int, ...]] = []
 
     def engine(images: Sequence[Image]) -> list[tuple[str, float]]:
         shapes.extend(image.shape for image in images)

@@ -43,6 +43,14 @@ def picture(outcome: Outcome) -> list[tuple[str, Image]]:
     return [("crop", np.full((10, 40, 3), (255, 0, 0), np.uint8))]
 
 
+def decode(source: str) -> Image:
+    """The picture (H, W, 3), BGR, in a data address."""
+    encoded = base64.b64decode(source.removeprefix("data:image/jpeg;base64,"))
+    decoded = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
+    assert decoded is not None
+    return np.asarray(decoded, np.uint8)
+
+
 def sections(*outcomes: Outcome, name: str = "set") -> str:
     """HTML of a set with these outcomes."""
     shown = ReportSet(name)
@@ -90,8 +98,7 @@ def test_pictures_are_embedded_and_nothing_is_fetched() -> None:
     html = page("report", [], ["set"], [["set"]], [sections(HARMED, FIXED, WRONG)])
     sources = [attributes["src"] or "" for tag, attributes in Structure(html).tags if tag == "img"]
     assert len(sources) == 3
-    encoded = base64.b64decode(sources[0].removeprefix("data:image/jpeg;base64,"))
-    decoded = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
+    decoded = decode(sources[0])
     assert decoded.shape == (10, 40, 3)
     blue, green, red = decoded.reshape(-1, 3).mean(0)
     assert red > 240 and blue < 15 and green < 15
@@ -104,8 +111,7 @@ def test_pictures_are_shrunk_but_not_enlarged(size: tuple[int, int], expected: t
     shown = ReportSet("set")
     shown.add(WRONG)
     html = shown.sections(lambda outcome: [("crop", np.zeros((size[1], size[0], 3), np.uint8))])
-    encoded = base64.b64decode(html.split("base64,")[1].split('"')[0])
-    assert cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR).shape[1::-1] == expected
+    assert decode(html.split('src="')[1].split('"')[0]).shape[1::-1] == expected
 
 
 def test_many_crops_are_capped_with_a_note(monkeypatch: pytest.MonkeyPatch) -> None:

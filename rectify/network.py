@@ -1,0 +1,124 @@
+"""The localization network and the spatial transformer around it (torch)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rectify.conventions import canonical_points
+from rectify.sampler import sample, tps_grid
+
+
+@dataclass(frozen=True)
+class LocalizationConfig:
+    """Shape of a localization network."""
+
+    rows: int = 5
+    """Rows of control points; 2 is the two edges of RARE and ASTER."""
+    cols: int = 5
+    thumbnail: tuple[int, int] = (96, 32)
+    """(width, height) of the copy of the crop that the network looks at."""
+    channels: tuple[int, ...] = (24, 32, 64, 64, 128, 128)
+    """Of the 3 × 3 convolutions; every second one, from the first, halves the resolution."""
+    hidden: int = 256
+    """Units of the fully connected layer."""
+
+
+class LocalizationNetwork(nn.Module):
+    """Regresses the control points from a thumbnail of the crop.
+
+    The features are flattened, not pooled, since positions are what is asked for. It starts as the identity: the last
+    layer's weights are zero and its bias is the crop's own rectangle.
+    """
+
+    def __init__(self, config: LocalizationConfig = LocalizationConfig()) -> None:
+        super().__init__()
+        self.config = config
+        width, height = config.thumbnail
+        layers: list[nn.Module] = []
+        before = 3
+        for index, channels in enumerate(config.channels):
+            stride = 2 - index % 2
+            layers += convolution(before, channels, stride=stride)
+            width, height = (math.ceil(side / stride) for side in (width, height))
+            before = channels
+        self.features = nn.Sequential(*layers)
+        self.hidden = nn.Linear(before * height * width, config.hidden)
+        self.points = nn.Linear(config.hidden, 2 * config.rows * config.cols)
+        self.reset_to_identity()
+
+    def reset_to_identity(self) -> None:
+        """Predict the crop's own rectangle for whatever crop."""
+        nn.init.zeros_(self.points.weight)
+        identity = torch.from_numpy(canonical_points(self.config.rows, self.config.cols))
+        with torch.no_grad():
+            self.points.bias.copy_(identity.flatten())
+
+    def forward(self, thumbnail: Tensor) -> Tensor:
+        """Control points of crops.
+
+        Args:
+            thumbnail: (N, 3, h, w) RGB in 0..255, any dtype, of the configured size.
+
+        Returns:
+            (N, rows·cols, 2) normalised (x, y) in the crop.
+        """
+        features = self.features(standardize(thumbnail)).flatten(1)
+        return self.points(F.relu(self.hidden(features))).reshape(-1, self.config.rows * self.config.cols, 2)
+
+
+class Rectification(NamedTuple):
+    """What a spatial transformer returns."""
+
+    image: Tensor
+    """(N, C, height, width) sampled flat."""
+    control_points: Tensor
+    """(N, K, 2) normalised in the input."""
+
+
+class SpatialTransformer(nn.Module):
+    """Localization network, thin-plate spline and sampler: a crop in, the flat word out; identity at the start.
+
+    Source: Jaderberg et al., Spatial Transformer Networks, NIPS 2015, section 3; with a thin-plate spline on text in
+    Shi et al., Robust Scene Text Recognition with Automatic Rectification (RARE), CVPR 2016, section 3.1.
+    """
+
+    def __init__(self, localization: LocalizationNetwork | None = None) -> None:
+        super().__init__()
+        self.localization = localization or LocalizationNetwork()
+
+    def forward(self, image: Tensor, size: tuple[int, int]) -> Rectification:
+        """Rectify crops.
+
+        Args:
+            image: (N, 3, H, W) RGB float in 0..255.
+            size: (height, width) of the output; any, the weights do not depend on it.
+        """
+        config = self.localization.config
+        thumbnail = F.interpolate(image, config.thumbnail[::-1], mode="bilinear", antialias=True, align_corners=False)
+        points = self.localization(thumbnail)
+        return Rectification(sample(image, tps_grid(points, config.rows, config.cols, *size)), points)
+
+
+def standardize(image: Tensor) -> Tensor:
+    """Each picture (N, C, H, W) of 0..255 with zero mean and about unit deviation, so that faint crops look like any.
+
+    The constant under the root keeps the noise of an empty crop small.
+    """
+    image = image.float() if not torch.is_floating_point(image) else image
+    centered = image - image.mean(dim=(1, 2, 3), keepdim=True)
+    return centered * torch.rsqrt(centered.square().mean(dim=(1, 2, 3), keepdim=True) + 25.0)
+
+
+def convolution(before: int, channels: int, stride: int | tuple[int, int] = 1) -> list[nn.Module]:
+    """3 × 3 convolution, batch normalisation, ReLU."""
+    return [
+        nn.Conv2d(before, channels, 3, stride, padding=1, bias=False),
+        nn.BatchNorm2d(channels),
+        nn.ReLU(inplace=True),
+    ]

@@ -1,0 +1,82 @@
+"""The thin-plate spline as a constant matrix: with fixed canonical points it is linear in the predicted ones."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rectify.conventions import TEXT_EXTENT, Points, canonical_points, pixel_grid
+
+
+def tps_basis(points: Points, rows: int, cols: int) -> NDArray[np.float64]:
+    """Weights of the control points at any points of the canonical frame.
+
+    ``tps_basis(p, rows, cols) @ control_points`` is where the spline through the control points takes ``p``.
+
+    Args:
+        points: (M, 2) points of the canonical frame, normalised.
+        rows, cols: grid of control points, at least 2 × 2.
+
+    Returns:
+        (M, rows·cols) float64. Each row sums to one; affine maps are reproduced exactly.
+
+    Source: Bookstein, "Principal Warps", PAMI 1989; the inverse of its system is taken once, here, because the
+    canonical points never move (Shi et al., RARE, CVPR 2016, section 3.1.2).
+    """
+    control = canonical_points(rows, cols)
+    count = len(control)
+    affine = np.column_stack([np.ones(count), control])
+    system = np.zeros((count + 3, count + 3))
+    system[:count, :count] = _radial(control, control)
+    system[:count, count:] = affine
+    system[count:, :count] = affine.T
+    points = np.asarray(points, np.float64)
+    features = np.column_stack([_radial(points, control), np.ones(len(points)), points])
+    # features @ inverse(system), of which the columns beyond the control points meet zeros. The system is symmetric.
+    return np.linalg.solve(system, features.T).T[:, :count]
+
+
+@lru_cache(maxsize=64)
+def grid_basis(
+    rows: int, cols: int, height: int, width: int, extent: tuple[float, float] = (1.0, 1.0)
+) -> NDArray[np.float32]:
+    """Basis (height·width, rows·cols) of an output image's pixel centres, float32, read-only, kept.
+
+    ``extent`` is how far the output shows the canonical frame (see ``conventions.pixel_grid``).
+    """
+    basis = tps_basis(pixel_grid(height, width, extent), rows, cols).astype(np.float32)
+    basis.flags.writeable = False
+    return basis
+
+
+@lru_cache(maxsize=16)
+def outline_basis(
+    rows: int, cols: int, samples: int = 17, extent: tuple[float, float] = TEXT_EXTENT
+) -> NDArray[np.float64]:
+    """Basis (2·samples, rows·cols) of the text's outline: ``samples`` points along the top edge from left to right,
+    then as many along the bottom edge from right to left."""
+    x = np.linspace(-extent[0], extent[0], samples)
+    top = np.column_stack([x, np.full(samples, -extent[1])])
+    basis = tps_basis(np.concatenate([top, -top]), rows, cols)
+    basis.flags.writeable = False
+    return basis
+
+
+def text_outline(control_points: Points, rows: int, cols: int, samples: int = 17) -> Points:
+    """The word's outline without the margin.
+
+    Args:
+        control_points: (..., rows·cols, 2), normalised or in pixels.
+
+    Returns:
+        (..., 2·samples, 2) in the same coordinates: the top edge from left to right, then the bottom edge back.
+    """
+    return outline_basis(rows, cols, samples).astype(control_points.dtype) @ control_points
+
+
+def _radial(a: Points, b: Points) -> NDArray[np.float64]:
+    """r² log r² between each of a (M, 2) and each of b (K, 2), (M, K); zero at r = 0."""
+    squared = ((a[:, None, :] - b[None, :, :]) ** 2).sum(-1)
+    return squared * np.log(np.where(squared > 0, squared, 1.0))

@@ -1,0 +1,1 @@
+"""Synthetic words whose geometry is known from the rendering."""

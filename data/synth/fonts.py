@@ -1,0 +1,151 @@
+"""Fonts from any folders, and flat words set in them letter by letter."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.synth.words import in_split
+
+EM = 56
+"""Pixels to the em at which glyphs are drawn once and kept."""
+
+_NOT_A_CHARACTER = "\U0010ffff"
+
+
+@dataclass(frozen=True)
+class Glyph:
+    """Coverage of one letter and where it goes."""
+
+    coverage: NDArray[np.uint8]
+    left: int
+    """Pixels from the pen to the first column."""
+    top: int
+    """Pixels from the ascender line to the first row."""
+    advance: float
+
+
+class MissingGlyph(ValueError):
+    """The font has no picture for a character."""
+
+
+class Face:
+    """One font file; its glyphs are drawn when first asked for."""
+
+    def __init__(self, path: str) -> None:
+        from PIL import ImageFont
+
+        self._font = ImageFont.truetype(path, EM, layout_engine=ImageFont.Layout.BASIC)
+        self._glyphs: dict[str, Glyph | None] = {}
+        self._unknown = self._draw(_NOT_A_CHARACTER)
+
+    def glyph(self, character: str) -> Glyph:
+        """Raises MissingGlyph where the font shows nothing, or only its box for unknown characters."""
+        if character not in self._glyphs:
+            glyph = self._draw(character)
+            unknown = np.array_equal(glyph.coverage, self._unknown.coverage) or not glyph.coverage.any()
+            self._glyphs[character] = None if unknown else glyph
+        found = self._glyphs[character]
+        if found is None:
+            raise MissingGlyph(character)
+        return found
+
+    def _draw(self, character: str) -> Glyph:
+        mask, (left, top) = self._font.getmask2(character, mode="L")
+        width, height = mask.size
+        coverage = np.frombuffer(bytes(mask), np.uint8).reshape(height, width)
+        # Pillow's mask reaches from the pen to the advance; only the ink in it counts.
+        columns, rows = np.flatnonzero(coverage.any(0)), np.flatnonzero(coverage.any(1))
+        if len(columns):
+            coverage = coverage[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].copy()
+            left, top = left + int(columns[0]), top + int(rows[0])
+        return Glyph(coverage, left, top, self._font.getlength(character))
+
+
+class FontBook:
+    """The fonts of some folders, grouped by family.
+
+    Args:
+        folders: searched through for .ttf and .otf files.
+        split: see ``words.SPLITS``; applied to families.
+
+    Raises:
+        ValueError: no font there.
+    """
+
+    def __init__(self, folders: Iterable[str | Path], split: str = "all") -> None:
+        folders = [Path(folder) for folder in folders]
+        families: dict[str, list[str]] = defaultdict(list)
+        for folder in folders:
+            for path in sorted(folder.rglob("*")):
+                if path.suffix.lower() in (".ttf", ".otf") and in_split(_family(path), split):
+                    families[_family(path)].append(str(path))
+        if not families:
+            raise ValueError(f"no .ttf or .otf font of the {split} split in {', '.join(map(str, folders)) or 'no folder'}")
+        # By name and not by folder, so that the same fonts in other places give the same samples.
+        self.families = [sorted(files, key=lambda file: Path(file).name) for _, files in sorted(families.items())]
+
+    def draw(self, rng: np.random.Generator) -> Face:
+        """A face: first a family, then one of its files, so that large families do not crowd out the rest."""
+        files = self.families[int(rng.integers(len(self.families)))]
+        return _face(files[int(rng.integers(len(files)))])
+
+
+def _family(path: Path) -> str:
+    """``RobotoMono_400Regular.ttf`` and ``RobotoMono-Bold.ttf`` are of one family."""
+    return re.split(r"[_\-\[]", path.stem, maxsplit=1)[0].lower()
+
+
+@lru_cache(maxsize=2048)
+def _face(path: str) -> Face:
+    return Face(path)
+
+
+@dataclass(frozen=True)
+class FlatWord:
+    """A word on one line, as coverage; other ink may stand around it."""
+
+    coverage: NDArray[np.uint8]
+    origin: tuple[float, float]
+    """Left and top border of the word's ink box in pixels of ``coverage``."""
+    ink_size: tuple[float, float]
+    """(width, height) of the ink box in pixels."""
+    characters: tuple[tuple[float, float], ...]
+    """Horizontal ink extent of each character, [-1, 1] over the ink box."""
+
+
+def set_word(text: str, face: Face, spacing: float) -> FlatWord:
+    """Set a text letter by letter.
+
+    Args:
+        spacing: extra space between letters, in em.
+
+    Raises:
+        MissingGlyph: the face lacks a character.
+    """
+    glyphs = [face.glyph(character) for character in text]
+    pens = np.concatenate([[0.0], np.cumsum([glyph.advance + spacing * EM for glyph in glyphs])[:-1]])
+    lefts = [round(float(pen)) + glyph.left for pen, glyph in zip(pens, glyphs, strict=True)]
+    left, top = min(lefts), min(glyph.top for glyph in glyphs)
+    right = max(x + glyph.coverage.shape[1] for x, glyph in zip(lefts, glyphs, strict=True))
+    bottom = max(glyph.top + glyph.coverage.shape[0] for glyph in glyphs)
+    canvas = np.zeros((bottom - top, right - left), np.uint8)
+    scale = 2 / (right - left)
+    characters = []
+    for x, glyph in zip(lefts, glyphs, strict=True):
+        put(canvas, glyph.coverage, x - left, glyph.top - top)
+        characters.append(((x - left) * scale - 1, (x - left + glyph.coverage.shape[1]) * scale - 1))
+    return FlatWord(canvas, (0, 0), (right - left, bottom - top), tuple(characters))
+
+
+def put(canvas: NDArray[np.uint8], ink: NDArray[np.uint8], x: int, y: int) -> None:
+    """Add ink to a canvas that is large enough, its top left pixel at (x, y)."""
+    place = canvas[y : y + ink.shape[0], x : x + ink.shape[1]]
+    np.maximum(place, ink, out=place)

@@ -1,0 +1,98 @@
+"""`rectify-ocr synth`: render words with known geometry into an LMDB."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from multiprocessing import get_context
+from pathlib import Path
+
+from data.synth.render import Renderer, SyntheticWord
+from data.synth.words import SPLITS
+from data.writer import LmdbWriter
+
+EXAMPLES = """examples:
+  rectify-ocr synth words.lmdb --count 100000 --seed 1 --fonts ~/fonts
+  rectify-ocr synth more.lmdb --count 100000 --seed 1 --start 100000 --fonts ~/fonts    (goes on where the first ended)
+  rectify-ocr synth test.lmdb --count 2000 --seed 2 --split unseen --fonts ~/fonts      (words and fonts kept for tests)
+
+fonts: any folders with .ttf or .otf files. The Google fonts are on the npm registry, for instance
+  npm install --ignore-scripts @expo-google-fonts/roboto @expo-google-fonts/lobster
+and then --fonts node_modules
+"""
+
+_CHUNK = 64
+_renderer: Renderer
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command; returns the exit code."""
+    args = _parser().parse_args(argv)
+    try:
+        synthesize(args)
+    except (ValueError, OSError) as error:
+        print(f"rectify-ocr: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def synthesize(args: argparse.Namespace) -> None:
+    """Render samples start … start + count - 1 into a new LMDB."""
+    from tqdm import tqdm
+
+    settings = (args.fonts, args.seed, args.split, args.words)
+    Renderer(*settings)  # A wrong setting is told here, once, and not by every process.
+    indices = range(args.start, args.start + args.count)
+    with LmdbWriter(args.out) as writer:
+        for sample in tqdm(_render(settings, indices, args.processes), total=args.count, unit="word", disable=None):
+            writer.add(sample.image, sample.label, {"geometry": sample.geometry_json()})
+
+
+def _render(settings: tuple, indices: range, processes: int) -> Iterator[SyntheticWord]:
+    """Samples in the order of their indices, whatever the number of processes."""
+    if processes == 1:
+        yield from map(Renderer(*settings), indices)
+        return
+    with get_context("spawn").Pool(processes, _start, settings) as pool:
+        yield from pool.imap(_one, indices, chunksize=_CHUNK)
+
+
+def _start(*settings: object) -> None:
+    import cv2
+
+    global _renderer
+    cv2.setNumThreads(1)
+    _renderer = Renderer(*settings)  # type: ignore[arg-type]
+
+
+def _one(index: int) -> SyntheticWord:
+    return _renderer(index)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="rectify-ocr synth",
+        description="Render synthetic words, flat, curved, tilted and in perspective, into an LMDB that also holds "
+        "their true geometry. Sample i depends on the seed and i alone, whatever the number of processes.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("out", metavar="OUT", type=Path, help="LMDB folder to write; must not exist yet")
+    parser.add_argument("--count", type=_positive, required=True, help="number of words")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the whole set (default 0)")
+    parser.add_argument("--start", type=int, default=0, help="index of the first word (default 0)")
+    parser.add_argument("--fonts", nargs="+", type=Path, required=True, metavar="DIR", help="folders with fonts")
+    parser.add_argument("--words", type=Path, metavar="FILE", help="word list, one a line (default: English, wordfreq)")
+    parser.add_argument(
+        "--split", choices=SPLITS, default="all", help="seen and unseen share no word and no font family (default all)"
+    )
+    parser.add_argument("--processes", type=_positive, default=2, help="processes that render (default 2)")
+    return parser
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {value}")
+    return value

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from data.reader import LmdbReader
+from data.synth.fonts import Face, FontBook, MissingGlyph, set_word
+from data.synth.geometry import WordGeometry
+from data.synth.render import Renderer
+from data.synth.words import WordSource, in_split
+from data.synth_command import main
+
+
+def test_sample_depends_on_seed_and_index_alone(fonts: Path, words_file: Path) -> None:
+    first, second = (Renderer([fonts], 7, vocabulary=words_file) for _ in range(2))
+    second(0)
+    assert first(5) == second(5)
+    assert first(5) != first(6)
+    assert first(5) != Renderer([fonts], 8, vocabulary=words_file)(5)
+
+
+def test_any_number_of_processes_and_any_start_give_the_same_bytes(
+    tmp_path: Path, fonts: Path, words_file: Path
+) -> None:
+    common = ["--seed", "3", "--fonts", str(fonts), "--words", str(words_file)]
+    assert main([str(tmp_path / "one"), "--count", "12", "--processes", "1", *common]) == 0
+    assert main([str(tmp_path / "two"), "--count", "12", "--processes", "2", *common]) == 0
+    assert main([str(tmp_path / "later"), "--count", "4", "--start", "8", "--processes", "1", *common]) == 0
+    one, two, later = (list(LmdbReader(tmp_path / name)) for name in ("one", "two", "later"))
+    assert one == two
+    assert [(r.image, r.label, r.geometry) for r in one[8:]] == [(r.image, r.label, r.geometry) for r in later]
+
+
+def test_samples_decode_and_carry_their_geometry(synthetic: Path) -> None:
+    for record in LmdbReader(synthetic):
+        image = cv2.imdecode(np.frombuffer(record.image, np.uint8), cv2.IMREAD_COLOR)
+        assert record.geometry is not None
+        geometry = WordGeometry.from_json(record.geometry)
+        assert geometry.size == image.shape[1::-1]
+        assert len(geometry.characters) == len(record.label)
+        assert 8 <= min(geometry.size) and geometry.size[0] * geometry.size[1] <= 1.1 * 64 * 192
+
+
+def test_set_word_fills_its_ink_box_and_orders_the_letters(fonts: Path) -> None:
+    word = set_word("Hip", Face(str(fonts / "Aileron-Regular.ttf")), spacing=0.1)
+    assert word.ink_size == word.coverage.shape[::-1]
+    assert all(line.any() for line in (word.coverage[0], word.coverage[-1], word.coverage[:, 0], word.coverage[:, -1]))
+    lefts = [left for left, _ in word.characters]
+    assert lefts == sorted(lefts) and word.characters[0][0] == -1 and word.characters[-1][1] == 1
+
+
+def test_a_character_that_the_font_lacks_is_refused(fonts: Path) -> None:
+    with pytest.raises(MissingGlyph):
+        Face(str(fonts / "Aileron-Regular.ttf")).glyph("語")
+
+
+def test_no_fonts_is_an_error_that_names_the_folder(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=str(tmp_path)):
+        FontBook([tmp_path])
+
+
+def test_splits_share_nothing_and_make_up_all(words_file: Path) -> None:
+    names = [f"word{i}" for i in range(1000)]
+    seen = [name for name in names if in_split(name, "seen")]
+    unseen = [name for name in names if in_split(name, "unseen")]
+    assert not set(seen) & set(unseen) and len(seen) + len(unseen) == 1000
+    assert 50 < len(unseen) < 150
+    assert all(in_split(name, "all") for name in names)
+
+
+def test_english_words_come_in_several_cases() -> None:
+    rng = np.random.default_rng(0)
+    texts = [WordSource().draw(rng) for _ in range(300)]
+    assert all(1 <= len(text) <= 25 and text.isascii() and " " not in text for text in texts)
+    assert any(text.isupper() for text in texts) and any(text.islower() for text in texts)
+    assert any(text.isdigit() for text in texts) and any(not text.isalnum() for text in texts)
+
+
+def test_existing_output_is_refused(synthetic: Path, fonts: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(synthetic), "--count", "1", "--fonts", str(fonts)]) == 2
+    assert "exists" in capsys.readouterr().err

@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 
 BLANK = 0
 
+NEGLIGIBLE = 1e-6
+"""Probability in a frame below which the beam search does not try a character."""
+
 Logits = NDArray[np.floating]
 Decoded = list[tuple[list[int], float]]
 """For each sample the class indices of its text and the confidence: the probability of the text, summed over all
@@ -52,7 +55,7 @@ DECODERS: dict[str, Callable[[Logits], Decoded]] = {"greedy": greedy, "beam": be
 def confidence(logits: Logits, texts: Sequence[Sequence[int]]) -> list[float]:
     """Confidence (see ``Decoded``), 0..1, of one text a sample."""
     lengths = np.array([max(1, len(text)) for text in texts])
-    return np.exp(np.minimum(0.0, log_probability(logits, texts) / lengths)).tolist()
+    return [float(value) for value in np.exp(np.minimum(0.0, log_probability(logits, texts) / lengths))]
 
 
 def log_probability(logits: Logits, texts: Sequence[Sequence[int]]) -> NDArray[np.float64]:
@@ -80,14 +83,14 @@ def log_probability(logits: Logits, texts: Sequence[Sequence[int]]) -> NDArray[n
         forward = step + frame
     rows = np.arange(count)
     ends_on_character = np.where(states > 1, forward[rows, states - 2], -np.inf)
-    return np.logaddexp(forward[rows, states - 1], ends_on_character)
+    return np.asarray(np.logaddexp(forward[rows, states - 1], ends_on_character))
 
 
 def log_softmax(logits: Logits) -> NDArray[np.float64]:
     """Log probabilities over the last axis."""
     shifted = logits.astype(np.float64)
     shifted -= shifted.max(-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
+    return np.asarray(shifted - np.log(np.exp(shifted).sum(-1, keepdims=True)))
 
 
 def _search(frames: NDArray[np.float64], width: int) -> list[int]:
@@ -98,7 +101,7 @@ def _search(frames: NDArray[np.float64], width: int) -> list[int]:
     for probabilities, characters in zip(frames, likely, strict=True):
         on_blank: dict[tuple[int, ...], float] = defaultdict(float)
         on_character: dict[tuple[int, ...], float] = defaultdict(float)
-        tried = [(int(c), float(probabilities[c])) for c in characters]
+        tried = [(int(c), float(probabilities[c])) for c in characters if probabilities[c] > NEGLIGIBLE]
         for prefix, (blank, character) in prefixes.items():
             total = blank + character
             last = prefix[-1] if prefix else BLANK
@@ -111,4 +114,4 @@ def _search(frames: NDArray[np.float64], width: int) -> list[int]:
         best = sorted(totals, key=totals.__getitem__, reverse=True)[:width]
         scale = totals[best[0]]  # kept near one: a product over many frames would underflow
         prefixes = {prefix: (on_blank[prefix] / scale, on_character[prefix] / scale) for prefix in best}
-    return list(max(prefixes, key=lambda prefix: sum(prefixes[prefix])))
+    return list(next(iter(prefixes)))  # the most probable is first

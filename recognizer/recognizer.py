@@ -14,7 +14,7 @@ from recognizer.charset import Charset
 from recognizer.ctc import DECODERS
 from rectify.engine import Engine, load_engine, pick_config
 from rectify.shape import sample_width
-from rectify.weights_io import find_weights, shipped_weights
+from rectify.weights_io import select_weights
 
 if TYPE_CHECKING:
     from torch import nn
@@ -47,13 +47,7 @@ class Recognizer:
         if decoder not in DECODERS:
             raise ValueError(f"no decoder {decoder!r}; there are {', '.join(DECODERS)}")
         self._decode = DECODERS[decoder]
-        if weights is None:
-            file = shipped_weights(__file__, "recognizer")
-        else:
-            found = find_weights(weights)
-            if "recognizer" not in found:
-                raise ValueError(f"{weights}: holds no recognizer, only a {' and a '.join(found)}")
-            file = found["recognizer"]
+        file = select_weights(weights, "recognizer", __file__)
         self._engine: Engine = load_engine(file, threads, _build_network)
         self.config = self._engine.config
         self.charset = Charset(self.config["charset"])

@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except ModuleNotFoundError as error:
-        return _fail(_missing(error))
+        return _fail(missing_package(error))
     except BrokenPipeError:
         # The reader of stdout is gone (as in `| head`); nothing may be flushed to it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -57,7 +57,7 @@ def _fail(message: str) -> int:
     return 1
 
 
-def _missing(error: ModuleNotFoundError) -> str:
+def missing_package(error: ModuleNotFoundError) -> str:
     module = (error.name or str(error)).partition(".")[0]
     extra = _EXTRAS.get(module, "train")
     target = f"rectify-ocr[{extra}]" if extra else "rectify-ocr"

@@ -92,7 +92,7 @@ class TorchEngine:
         import torch
 
         with torch.inference_mode():
-            return self._network(torch.from_numpy(batch).permute(0, 3, 1, 2)).numpy()
+            return np.asarray(self._network(torch.from_numpy(batch).permute(0, 3, 1, 2)))
 
 
 def pick_config(cls: type[Config], config: Mapping[str, Any]) -> Config:

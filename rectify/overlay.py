@@ -64,7 +64,7 @@ def _canvas(image: Image, control_points: Points) -> tuple[Image, NDArray[np.flo
     scale = np.array(size) / (width, height)
     # A rim of at most half the crop: points far outside are cut off rather than leave the word tiny.
     limit = np.array(size) // 2
-    points = np.asarray(control_points, np.float64) * scale
+    points = (np.asarray(control_points, np.float64) + 0.5) * scale
     low = np.clip(np.ceil(-points.min(0)) + 8, 8, limit + 8).astype(int)
     high = np.clip(np.ceil(points.max(0) - size) + 8, 8, limit + 8).astype(int)
     canvas = np.full((size[1] + low[1] + high[1], size[0] + low[0] + high[0], 3), PADDING_COLOR, np.uint8)
@@ -77,7 +77,7 @@ def _grid_curves(points: Points, rows: int, cols: int) -> list[Points]:
     """The splines (M, 2) through each row and each column of the control points."""
     canonical = canonical_points(rows, cols).reshape(rows, cols, 2)
     steps = np.linspace(-1, 1, 65)
-    curves = []
+    curves: list[Points] = []
     for y in canonical[:, 0, 1]:
         curves.append(tps_basis(np.column_stack([steps, np.full_like(steps, y)]), rows, cols) @ points)
     for x in canonical[0, :, 0]:

@@ -7,10 +7,10 @@ import importlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rectify.conventions import Points
@@ -22,7 +22,8 @@ DECODERS = {"ctc": "greedy", "ctc-beam": "beam"}
 """Choices of --decoder, and what ``Pipeline`` calls them."""
 
 BATCH = 64
-"""Crops held in memory at once."""
+BATCH_BYTES = 64_000_000
+"""Pictures held in memory at once: at most so many, or one beyond so many bytes."""
 
 EXAMPLES = """\
 examples:
@@ -68,7 +69,7 @@ Reader = Callable[["Sequence[Image]"], "list[Result]"]
 
 def main(argv: list[str]) -> int:
     """Runs the command; returns its exit code."""
-    parser = _parser()
+    parser = build_parser()
     arguments = parser.parse_args(argv)
     if not arguments.images:
         parser.error("name at least one IMAGE, or - for standard input")
@@ -83,7 +84,7 @@ def main(argv: list[str]) -> int:
     return _Run(arguments, reader).run()
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="rectify-ocr",
         usage="%(prog)s IMAGE... [options]",
@@ -96,10 +97,15 @@ def _parser() -> argparse.ArgumentParser:
     add("-o", dest="output", type=Path, metavar="DIR", help="save the straightened crops here, as PNG")
     add("--overlay", type=Path, metavar="DIR", help="save the crops with their control points drawn here, as PNG")
     add("--json", action="store_true", help="print one JSON object a line")
-    add("--engine", choices=list(ENGINES), default="builtin", help="who reads; none only straightens (%(default)s)")
-    add("--decoder", choices=list(DECODERS), default="ctc", help="how the text is decoded (%(default)s)")
+    add(
+        "--engine",
+        choices=list(ENGINES),
+        default="builtin",
+        help="who reads; none only straightens (default: %(default)s)",
+    )
+    add("--decoder", choices=list(DECODERS), default="ctc", help="how the text is decoded (default: %(default)s)")
     add("--no-rectify", action="store_true", help="read the crops as they are")
-    add("--weights", type=Path, metavar="FILE", help="weight file or folder (the shipped weights)")
+    add("--weights", type=Path, metavar="FILE", help="weight file or folder (default: the shipped weights)")
     add("-q", "--quiet", action="store_true", help="no progress bar")
     add("--version", action=_Version, nargs=0, help="print the version")
     return parser
@@ -158,28 +164,22 @@ class _Run:
         self.arguments = arguments
         self.reader = reader
         self.failed = False
+        self.log: Callable[..., None] = print
+        """Writes a line; beside a progress bar, above it."""
+        self.taken: set[str] = set()
+        """Files that no result may replace."""
         self.outputs = [folder for folder in (arguments.output, arguments.overlay) if folder]
         self.plain = len(arguments.images) == 1 and not os.path.isdir(arguments.images[0])
         """One picture prints its text alone; what a folder prints does not depend on how many it holds."""
 
     def run(self) -> int:
-        from rectify.images import ImageError
-
         sources = list(self._sources())
-        self.taken = {_key(source.path) for source in sources if source.path}
-        with self._progress(len(sources)) as progress:
-            for start in range(0, len(sources), BATCH):
-                loaded = []
-                for source in sources[start : start + BATCH]:
-                    try:
-                        loaded.append((source, _load(source)))
-                    except ImageError as error:
-                        self._complain(error)
-                results = self.reader([image for _, image in loaded])
-                for (source, image), result in zip(loaded, results, strict=True):
-                    self._save(source, image, result)
-                    self._print(source, image, result)
-                progress.update(len(sources[start : start + BATCH]))
+        self.taken.update(_key(source.path) for source in sources if source.path)
+        for batch in self._batches(self._progress(sources)):
+            results = self.reader([image for _, image in batch])
+            for (source, image), result in zip(batch, results, strict=True):
+                self._save(source, image, result)
+                self._print(source, image, result)
         return int(self.failed)
 
     def _sources(self) -> Iterator[Source]:
@@ -187,20 +187,41 @@ class _Run:
             if label == STDIN:
                 yield Source(STDIN, None, Path("stdin"))
             elif os.path.isdir(label):
-                found = list(_pictures(Path(label), self.outputs))
+                found = list(_pictures(Path(label), self.outputs, self._complain))
                 if not found:
                     self._complain(f"{label}: no pictures in this folder")
                 yield from found
             else:
                 yield Source(label, Path(label), Path(Path(label).stem))
 
-    def _progress(self, count: int) -> Any:
-        """A bar on a terminal, unless the results go there too."""
-        if self.arguments.quiet or count <= BATCH or not sys.stderr.isatty() or sys.stdout.isatty():
-            return _NoProgress()
+    def _progress(self, sources: list[Source]) -> Iterable[Source]:
+        """The sources, with a bar on a terminal unless the results go there too."""
+        if self.arguments.quiet or len(sources) <= BATCH or not sys.stderr.isatty() or sys.stdout.isatty():
+            return sources
         from tqdm import tqdm
 
-        return tqdm(total=count, unit="crop")
+        self.log = tqdm.write
+        return tqdm(sources, unit="crop")
+
+    def _batches(self, sources: Iterable[Source]) -> Iterator[list[tuple[Source, Image]]]:
+        """The pictures that can be read, as many at a time as memory is meant to hold."""
+        from rectify.images import ImageError
+
+        batch: list[tuple[Source, Image]] = []
+        size = 0
+        for source in sources:
+            try:
+                image = _load(source)
+            except ImageError as error:
+                self._complain(error)
+                continue
+            batch.append((source, image))
+            size += image.nbytes
+            if len(batch) == BATCH or size > BATCH_BYTES:
+                yield batch
+                batch, size = [], 0
+        if batch:
+            yield batch
 
     def _save(self, source: Source, image: Image, result: Result) -> None:
         from rectify.overlay import draw_overlay
@@ -239,28 +260,19 @@ class _Run:
 
     def _complain(self, message: object) -> None:
         self.failed = True
-        print(f"rectify-ocr: {message}", file=sys.stderr)
+        self.log(f"rectify-ocr: {message}", file=sys.stderr)
 
 
-class _NoProgress:
-    """Stands in for the progress bar."""
-
-    def __enter__(self) -> _NoProgress:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def update(self, count: int) -> None:
-        """Nothing to show."""
-
-
-def _pictures(folder: Path, outputs: Sequence[Path]) -> Iterator[Source]:
+def _pictures(folder: Path, outputs: Sequence[Path], complain: Callable[[object], None]) -> Iterator[Source]:
     """The pictures below a folder, sorted; hidden ones and results of an earlier run are left out."""
+
+    def unreadable(error: OSError) -> None:
+        complain(f"{error.filename}: {error.strerror}")
+
     from rectify.images import EXTENSIONS
 
     skipped = {_key(output) for output in outputs}
-    for parent, folders, files in os.walk(folder):
+    for parent, folders, files in os.walk(folder, onerror=unreadable):
         folders[:] = sorted(f for f in folders if not f.startswith(".") and _key(Path(parent, f)) not in skipped)
         for file in sorted(files):
             path = Path(parent, file)

@@ -15,7 +15,7 @@ from rectify.engine import Engine, load_engine, pick_config
 from rectify.images import MAX_SIDE, Image, check_image
 from rectify.shape import text_shape, thumbnail
 from rectify.warp import warp
-from rectify.weights_io import find_weights, shipped_weights
+from rectify.weights_io import select_weights
 
 if TYPE_CHECKING:
     from torch import nn
@@ -56,13 +56,7 @@ class Rectifier:
     """
 
     def __init__(self, weights: str | os.PathLike[str] | None = None, threads: int = 1) -> None:
-        if weights is None:
-            file = shipped_weights(__file__, "rectifier")
-        else:
-            found = find_weights(weights)
-            if "rectifier" not in found:
-                raise ValueError(f"{weights}: holds no rectifier, only a {' and a '.join(found)}")
-            file = found["rectifier"]
+        file = select_weights(weights, "rectifier", __file__)
         self._engine: Engine = load_engine(file, threads, _build_network)
         config = self._engine.config
         self.rows = int(config["rows"])

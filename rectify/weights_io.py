@@ -86,21 +86,27 @@ def find_weights(source: str | os.PathLike[str]) -> dict[str, WeightFile]:
     return found
 
 
-def shipped_weights(package_file: str, kind: str) -> WeightFile:
-    """The weights that come with a package.
+def select_weights(source: str | os.PathLike[str] | None, kind: str, module_file: str) -> WeightFile:
+    """The weights of one network.
 
     Args:
-        package_file: ``__file__`` of a module of the package.
+        source: as in ``find_weights``; None takes the weights that come with a package.
+        kind: ``rectifier`` or ``recognizer``.
+        module_file: ``__file__`` of a module of the package that ships this kind.
 
     Raises:
-        FileNotFoundError: this installation has none.
+        FileNotFoundError: nothing there, or an installation without weights.
+        ValueError: the source holds other kinds only.
     """
-    path = Path(package_file).parent / "weights" / f"{kind}.onnx"
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{path}: this installation has no {kind} weights; name some with --weights or weights="
-        )
-    return read_weight_file(path)
+    if source is None:
+        path = Path(module_file).parent / "weights" / f"{kind}.onnx"
+        if not path.is_file():
+            raise FileNotFoundError(f"{path}: no {kind} weights are installed; name some with --weights or weights=")
+        return read_weight_file(path)
+    found = find_weights(source)
+    if kind not in found:
+        raise ValueError(f"{source}: holds no {kind}, only a {' and a '.join(found)}")
+    return found[kind]
 
 
 def _safetensors_metadata(file: BinaryIO) -> str | None:

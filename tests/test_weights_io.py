@@ -10,7 +10,7 @@ import pytest
 from helpers import RECOGNIZER_CONFIG, save_recognizer, save_rectifier
 
 from rectify.conventions import canonical_points
-from rectify.weights_io import find_weights, read_weight_file, shipped_weights
+from rectify.weights_io import find_weights, read_weight_file, select_weights
 
 
 def save_safetensors(path: Path, config: object, key: str = "rectify-ocr") -> Path:
@@ -87,11 +87,17 @@ def test_missing_and_empty(tmp_path: Path) -> None:
         find_weights(tmp_path / "none")
     with pytest.raises(FileNotFoundError, match="no weights in this folder"):
         find_weights(tmp_path)
-    with pytest.raises(FileNotFoundError, match="has no rectifier weights"):
-        shipped_weights(str(tmp_path / "package.py"), "rectifier")
+    with pytest.raises(FileNotFoundError, match="no rectifier weights are installed"):
+        select_weights(None, "rectifier", str(tmp_path / "module.py"))
 
 
 def test_shipped_weights_lie_beside_the_module(tmp_path: Path) -> None:
     (tmp_path / "weights").mkdir()
     path = save_recognizer(tmp_path / "weights" / "recognizer.onnx")
-    assert shipped_weights(str(tmp_path / "module.py"), "recognizer").path == path
+    assert select_weights(None, "recognizer", str(tmp_path / "module.py")).path == path
+
+
+def test_another_kind_is_refused(tmp_path: Path) -> None:
+    path = save_recognizer(tmp_path / "a.onnx")
+    with pytest.raises(ValueError, match=r"a\.onnx: holds no rectifier, only a recognizer"):
+        select_weights(path, "rectifier", "")

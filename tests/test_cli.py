@@ -1,0 +1,269 @@
+"""The command through its real entry point, in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from helpers import bars, noise, save_recognizer, save_rectifier
+
+from rectify import cli, read_command
+from rectify.conventions import canonical_points
+from rectify.images import read_image
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The middle half of each crop, in height, is the word."""
+    folder = tmp_path_factory.mktemp("weights")
+    save_recognizer(folder / "recognizer.onnx")
+    save_rectifier(folder / "rectifier.onnx", canonical_points(5, 5) * (1, 0.5))
+    return folder
+
+
+def run(folder: Path, *arguments: str | Path, stdin: bytes = b"") -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"}
+    command = [sys.executable, "-m", "rectify.cli", *map(str, arguments)]
+    done = subprocess.run(command, cwd=folder, env=environment, input=stdin, capture_output=True, timeout=120)
+    return subprocess.CompletedProcess(command, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+def save(path: Path, image: np.ndarray) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), image[:, :, ::-1])
+    return path
+
+
+def test_one_image_prints_its_text_alone(tmp_path: Path, weights: Path) -> None:
+    save(tmp_path / "a.png", bars("abba"))
+    done = run(tmp_path, "a.png", "--weights", weights)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "abba\n", "")
+
+
+def test_several_print_path_text_confidence(tmp_path: Path, weights: Path) -> None:
+    save(tmp_path / "b.png", bars("ab"))
+    save(tmp_path / "a.png", bars("ba"))
+    done = run(tmp_path, "b.png", "a.png", "--weights", weights)
+    assert (done.returncode, done.stdout) == (0, "b.png\tab\t1.0000\na.png\tba\t1.0000\n")
+
+
+def test_folder_is_read_sorted_with_what_is_below(tmp_path: Path, weights: Path) -> None:
+    for name, text in (("c/b.png", "b"), ("c/a.PNG", "a"), ("c/sub/d.png", "ab"), ("c/.hidden.png", "bb")):
+        save(tmp_path / name, bars(text))
+    (tmp_path / "c" / "notes.txt").write_text("no picture")
+    done = run(tmp_path, "c", "--weights", weights)
+    lines = [line.split("\t")[:2] for line in done.stdout.splitlines()]
+    sub = os.path.join("c", "sub", "d.png")
+    assert lines == [[os.path.join("c", "a.PNG"), "a"], [os.path.join("c", "b.png"), "b"], [sub, "ab"]]
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_folder_of_one_prints_its_path_too(tmp_path: Path, weights: Path) -> None:
+    save(tmp_path / "c" / "a.png", bars("a"))
+    assert run(tmp_path, "c", "--weights", weights).stdout == os.path.join("c", "a.png") + "\ta\t1.0000\n"
+
+
+def test_standard_input(tmp_path: Path, weights: Path) -> None:
+    data = save(tmp_path / "a.png", bars("aab")).read_bytes()
+    assert run(tmp_path, "-", "--weights", weights, stdin=data).stdout == "aab\n"
+    done = run(tmp_path, "-", "--weights", weights)
+    assert (done.returncode, done.stderr) == (1, "rectify-ocr: standard input: empty file\n")
+
+
+def test_json(tmp_path: Path, weights: Path) -> None:
+    save(tmp_path / "a.png", bars("ab", (120, 40)))
+    done = run(tmp_path, "a.png", "--json", "--weights", weights)
+    (line,) = done.stdout.splitlines()
+    value = json.loads(line)
+    assert list(value) == ["path", "text", "confidence", "rectified", "control_points", "size"]
+    assert (value["path"], value["text"], value["confidence"], value["rectified"]) == ("a.png", "ab", 1.0, True)
+    assert value["size"] == [120, 40]
+    assert len(value["control_points"]) == 25
+    assert value["control_points"][0] == [-0.5, 9.5]
+    assert value["control_points"][-1] == [119.5, 29.5]
+
+
+def test_no_rectify(tmp_path: Path, weights: Path) -> None:
+    save(tmp_path / "a.png", bars("ab", (120, 40)))
+    value = json.loads(run(tmp_path, "a.png", "--json", "--no-rectify", "--weights", weights).stdout)
+    assert (value["text"], value["rectified"]) == ("ab", False)
+    assert value["control_points"] == [[-0.5, -0.5], [119.5, -0.5], [-0.5, 39.5], [119.5, 39.5]]
+
+
+def test_weights_of_a_recognizer_alone_switch_rectification_off(tmp_path: Path, weights: Path) -> None:
+    save(tmp_path / "a.png", bars("ab"))
+    done = run(tmp_path, "a.png", "--json", "--weights", weights / "recognizer.onnx")
+    assert json.loads(done.stdout)["rectified"] is False
+
+
+@pytest.mark.parametrize("decoder", ["ctc", "ctc-beam"])
+def test_decoders(tmp_path: Path, weights: Path, decoder: str) -> None:
+    save(tmp_path / "a.png", bars("abb"))
+    assert run(tmp_path, "a.png", "--decoder", decoder, "--weights", weights).stdout == "abb\n"
+
+
+def test_saved_crop_is_the_flat_word_at_its_resolution(tmp_path: Path, weights: Path) -> None:
+    image = noise(40, 120, 3)
+    save(tmp_path / "a.png", image)
+    done = run(tmp_path, "a.png", "-o", "out/flat", "--overlay", "drawn", "--weights", weights)
+    assert done.returncode == 0
+    np.testing.assert_array_equal(read_image(tmp_path / "out" / "flat" / "a.png"), image[10:30])
+    assert read_image(tmp_path / "drawn" / "a.png").shape[0] > 300
+    assert sorted(p.name for p in tmp_path.rglob("*")) == ["a.png", "a.png", "a.png", "drawn", "flat", "out"]
+
+
+def test_engine_none_only_straightens(tmp_path: Path, weights: Path) -> None:
+    image = noise(40, 120, 3)
+    save(tmp_path / "a.png", image)
+    done = run(tmp_path, "a.png", "--engine", "none", "-o", "flat", "--weights", weights / "rectifier.onnx")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    np.testing.assert_array_equal(read_image(tmp_path / "flat" / "a.png"), image[10:30])
+    done = run(tmp_path, "a.png", "--engine", "none", "--json", "--weights", weights)
+    value = json.loads(done.stdout)
+    assert (value["text"], value["confidence"], value["rectified"]) == (None, None, True)
+
+
+def test_results_of_one_name_do_not_overwrite_each_other(tmp_path: Path, weights: Path) -> None:
+    """a.png, a.bmp and two folders' a.png into one folder, crops and drawings alike."""
+    for number, name in enumerate(("a.png", "a.bmp", "x/a.png", "y/a.png", "y/deep/a.png")):
+        save(tmp_path / name, noise(40, 120, 3, seed=number))
+    done = run(tmp_path, "a.png", "a.bmp", "x", "y", "-o", "out", "--weights", weights)
+    assert done.returncode == 0
+    for number, name in enumerate(("a.png", "a-2.png", "a-3.png", "a-4.png", "deep/a.png")):
+        np.testing.assert_array_equal(read_image(tmp_path / "out" / name), noise(40, 120, 3, seed=number)[10:30])
+    run(tmp_path, "a.png", "-o", "both", "--overlay", "both", "--weights", weights)
+    assert sorted(p.name for p in (tmp_path / "both").iterdir()) == ["a-2.png", "a.png"]
+
+
+def test_inputs_are_never_overwritten(tmp_path: Path, weights: Path) -> None:
+    before = save(tmp_path / "a.png", noise(40, 120, 3)).read_bytes()
+    assert run(tmp_path, "a.png", "-o", ".", "--weights", weights).returncode == 0
+    assert (tmp_path / "a.png").read_bytes() == before
+    assert (tmp_path / "a-2.png").is_file()
+
+
+def test_results_below_the_inputs_are_not_read_the_next_time(tmp_path: Path, weights: Path) -> None:
+    save(tmp_path / "c" / "a.png", bars("a"))
+    first = run(tmp_path, "c", "-o", "c/flat", "--weights", weights)
+    assert run(tmp_path, "c", "-o", "c/flat", "--weights", weights).stdout == first.stdout
+    assert sorted(p.name for p in (tmp_path / "c" / "flat").iterdir()) == ["a.png"]
+
+
+def test_each_failure_is_one_line_and_the_others_are_read(tmp_path: Path, weights: Path) -> None:
+    good = save(tmp_path / "good.png", bars("ab"))
+    (tmp_path / "text.png").write_text("not a picture")
+    (tmp_path / "empty.jpg").touch()
+    (tmp_path / "cut.png").write_bytes(good.read_bytes()[:-40])
+    save(tmp_path / "dot.png", noise(1, 1, 3))
+    save(tmp_path / "long.png", np.full((20, 20000, 3), 255, np.uint8))
+    (tmp_path / "folder").mkdir()
+    names = ["text.png", "empty.jpg", "none.png", "good.png", "cut.png", "dot.png", "folder", "long.png"]
+    done = run(tmp_path, *names, "--weights", weights)
+    assert done.returncode == 1
+    assert [line.split("\t")[:2] for line in done.stdout.splitlines()] == [["good.png", "ab"], ["long.png", ""]]
+    assert sorted(done.stderr.splitlines()) == [
+        "rectify-ocr: cut.png: truncated PNG",
+        "rectify-ocr: dot.png: too small: 1x1 pixels",
+        "rectify-ocr: empty.jpg: empty file",
+        "rectify-ocr: folder: no pictures in this folder",
+        "rectify-ocr: none.png: No such file or directory",
+        "rectify-ocr: text.png: not an image, or a damaged one",
+    ]
+
+
+def test_more_than_one_batch(
+    tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(read_command, "BATCH", 2)
+    texts = ["a", "b", "ab", "ba", "aa"]
+    for number, text in enumerate(texts):
+        save(tmp_path / f"{number}.png", bars(text))
+    assert cli.main([str(tmp_path), "--weights", str(weights)]) == 0
+    assert [line.split("\t")[1] for line in capsys.readouterr().out.splitlines()] == texts
+
+
+def test_a_result_that_cannot_be_saved_is_one_line(tmp_path: Path, weights: Path) -> None:
+    save(tmp_path / "a.png", bars("ab"))
+    (tmp_path / "file").touch()
+    done = run(tmp_path, "a.png", "-o", "file/below", "--weights", weights)
+    assert (done.returncode, done.stdout) == (1, "ab\n")
+    assert done.stderr.startswith("rectify-ocr: a.png: cannot save: ")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "name at least one IMAGE"),
+        (["a.png", "--engine", "none"], "--engine none reads nothing"),
+        (["a.png", "--engine", "other"], "--engine"),
+        (["a.png", "--decoder", "best"], "--decoder"),
+        (["a.png", "--weights", "nowhere"], "nowhere: no such weight file"),
+        (["--unknown"], "--unknown"),
+    ],
+)
+def test_wrong_usage_is_code_two(tmp_path: Path, arguments: list[str], words: str) -> None:
+    done = run(tmp_path, *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_version_and_help(tmp_path: Path) -> None:
+    assert run(tmp_path, "--version").stdout.startswith("rectify-ocr 0.")
+    done = run(tmp_path, "--help")
+    assert done.returncode == 0
+    for word in ("-o DIR", "--overlay DIR", "--json", "--no-rectify", "--weights", *cli.COMMANDS):
+        assert word in done.stdout
+
+
+def test_every_option_is_explained() -> None:
+    assert all(action.help for action in read_command.build_parser()._actions)
+
+
+def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setitem(cli.COMMANDS, "eval", "lmdb.absent_part_of_it")
+    monkeypatch.setitem(sys.modules, "lmdb", None)
+    assert cli.main(["eval", "x"]) == 1
+    assert capsys.readouterr().err == ('rectify-ocr: needs the Python package lmdb: pip install "rectify-ocr[eval]"\n')
+
+
+@pytest.mark.parametrize(("module", "target"), [("torch", "rectify-ocr[train]"), ("onnxruntime", "rectify-ocr")])
+def test_extras_by_module(module: str, target: str) -> None:
+    error = ModuleNotFoundError(f"No module named '{module}.part'", name=f"{module}.part")
+    assert cli.missing_package(error).endswith(f'pip install "{target}"')
+
+
+def test_closed_output_is_no_traceback(tmp_path: Path, weights: Path) -> None:
+    for number in range(3):
+        save(tmp_path / "c" / f"{number}.png", bars("ab"))
+    command = [sys.executable, "-m", "rectify.cli", "c", "--weights", str(weights)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout
+    assert process.stderr
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    process.stderr.close()
+    assert process.wait(60) == 1
+
+
+def test_cold_start(tmp_path: Path, weights: Path) -> None:
+    """The CPU time of reading one picture, the start of Python included. Loose: the machine may be busy."""
+    save(tmp_path / "a.png", bars("abba"))
+    code = (
+        "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL);"
+        "used = resource.getrusage(resource.RUSAGE_CHILDREN); print(used.ru_utime + used.ru_stime)"
+    )
+    command = [sys.executable, "-c", code, sys.executable, "-m", "rectify.cli", "a.png", "--weights", str(weights)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, check=True)
+    assert float(done.stdout) < 1.0

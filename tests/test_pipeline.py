@@ -1,0 +1,130 @@
+"""Rectify, then read, with networks whose answers are known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import bars, noise, save_recognizer, save_rectifier
+
+from recognizer import Pipeline, Recognizer
+from recognizer.pipeline import CropReading
+from rectify.conventions import canonical_points, to_pixels
+from rectify.images import Image
+
+IDENTITY = canonical_points(5, 5)
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    """The left half of each crop is the word."""
+    save_recognizer(tmp_path / "recognizer.onnx")
+    save_rectifier(tmp_path / "rectifier.onnx", (IDENTITY + (-1, 0)) * (0.5, 1))
+    return tmp_path
+
+
+def halves(left: str, right: str, size: tuple[int, int] = (120, 50)) -> Image:
+    return np.concatenate([bars(left, size), bars(right, size)], axis=1)
+
+
+def test_reads_what_the_rectifier_located(weights: Path) -> None:
+    reading = Pipeline(weights).read(halves("abb", "baa"))
+    assert reading.text == "abb"
+    assert reading.confidence == pytest.approx(1, abs=1e-3)
+    assert reading.rectified
+    assert (reading.rows, reading.cols, reading.size) == (5, 5, (240, 50))
+    np.testing.assert_allclose(reading.control_points[[0, -1]], [[-0.5, -0.5], [119.5, 49.5]], atol=1e-4)
+
+
+def test_the_recognizer_sees_the_flat_word(weights: Path) -> None:
+    reading = Pipeline(weights).read(halves("ab", "bb"))
+    assert reading.crop.shape == (32, 96, 3)  # 32 · 1.2 · 120 / 50 = 92, to a multiple of 16
+    alone = Recognizer(weights).read(reading.crop[None])
+    assert [(alone[0].text, alone[0].confidence)] == [(reading.text, reading.confidence)]
+
+
+def test_without_rectification_the_whole_crop_is_read(weights: Path) -> None:
+    reading = Pipeline(weights, rectify=False).read(halves("ab", "ba"))
+    assert reading.text == "abba"
+    assert not reading.rectified
+    assert (reading.rows, reading.cols) == (2, 2)
+    np.testing.assert_allclose(reading.control_points, [[-0.5, -0.5], [239.5, -0.5], [-0.5, 49.5], [239.5, 49.5]])
+    assert reading.crop.shape == (32, 192, 3)  # 32 · 1.2 · 240 / 50 = 184
+
+
+def test_weights_without_a_rectifier_switch_it_off(weights: Path) -> None:
+    reading = Pipeline(weights / "recognizer.onnx").read(halves("ab", "ba"))
+    assert (reading.text, reading.rectified) == ("abba", False)
+
+
+@pytest.mark.parametrize("decoder", ["greedy", "beam"])
+@pytest.mark.parametrize("batch_size", [1, 3, 32])
+def test_many_are_each_alone_and_in_order(weights: Path, decoder: str, batch_size: int) -> None:
+    rng = np.random.default_rng(0)
+    texts = ["".join(rng.choice(["a", "b"], rng.integers(1, 5))) for _ in range(12)]
+    images = [halves(text, "ab", (int(rng.integers(80, 300)), 40)) for text in texts]
+    pipeline = Pipeline(weights, batch_size=batch_size, decoder=decoder)
+    readings = pipeline(images)
+    assert [reading.text for reading in readings] == texts
+    for image, reading in zip(images, readings, strict=True):
+        alone = pipeline.read(image)
+        np.testing.assert_array_equal(reading.crop, alone.crop)
+        np.testing.assert_array_equal(reading.control_points, alone.control_points)
+        assert (alone.text, alone.confidence) == (reading.text, pytest.approx(reading.confidence))
+
+
+def test_images_are_rgb(weights: Path) -> None:
+    """Red reads a, blue reads b: the other channel order reads the other letters."""
+    image = halves("abb", "a")
+    assert Pipeline(weights).read(np.ascontiguousarray(image[:, :, ::-1])).text == "baa"
+
+
+@pytest.mark.parametrize("shape", [(30, 90), (30, 90, 1)])
+def test_grey_is_read(weights: Path, shape: tuple[int, ...]) -> None:
+    reading = Pipeline(weights).read(np.full(shape, 255, np.uint8))
+    assert reading.text == ""
+    assert reading.crop.shape[2] == 3
+
+
+@pytest.mark.parametrize("shape", [(2, 2, 3), (20, 20000, 3), (3000, 20, 3)])
+def test_odd_shapes_are_read(weights: Path, shape: tuple[int, ...]) -> None:
+    reading = Pipeline(weights).read(noise(*shape))
+    assert reading.crop.shape[0] == 32
+    assert reading.crop.shape[1] in range(64, 513, 16)
+
+
+def test_nothing_gives_nothing(weights: Path) -> None:
+    assert Pipeline(weights)([]) == []
+
+
+def test_what_is_no_image_is_refused(weights: Path) -> None:
+    with pytest.raises(TypeError, match="float64"):
+        Pipeline(weights).read(np.zeros((9, 9)))
+    with pytest.raises(ValueError, match=r"\(9, 9, 4\)"):
+        Pipeline(weights)([noise(9, 9, 3), noise(9, 9, 4)])
+
+
+def test_unknown_decoder_is_named(weights: Path) -> None:
+    with pytest.raises(ValueError, match="'best'; there are greedy, beam"):
+        Pipeline(weights, decoder="best")
+
+
+def test_missing_weights_are_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="none"):
+        Pipeline(tmp_path / "none")
+    with pytest.raises(ValueError, match="holds no recognizer, only a rectifier"):
+        Recognizer(save_rectifier(tmp_path / "a.onnx", IDENTITY))
+
+
+@pytest.mark.parametrize("images", [noise(2, 16, 64).reshape(2, 16, 64, 1), np.zeros((1, 32, 64, 3), np.float32)])
+def test_recognizer_takes_flat_words_only(weights: Path, images: np.ndarray) -> None:
+    with pytest.raises(ValueError, match=r"uint8 \(N, 32, W, 3\)"):
+        Recognizer(weights).read(images)
+
+
+def test_printing_a_reading_prints_no_pixels(weights: Path) -> None:
+    reading = Pipeline(weights).read(halves("a", "b"))
+    assert isinstance(reading, CropReading)
+    assert "array" not in repr(reading)
+    assert to_pixels(IDENTITY, reading.size).shape == reading.control_points.shape

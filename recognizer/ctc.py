@@ -109,7 +109,8 @@ def _search(frames: NDArray[np.float64], width: int) -> list[int]:
             if prefix:
                 on_character[prefix] += character * float(probabilities[last])
             for c, p in tried:
-                on_character[(*prefix, c)] += (blank if c == last else total) * p
+                longer = (*prefix, c)
+                on_character[longer] += (blank if c == last else total) * p
         totals = {prefix: on_blank[prefix] + on_character[prefix] for prefix in on_blank.keys() | on_character.keys()}
         best = sorted(totals, key=totals.__getitem__, reverse=True)[:width]
         scale = totals[best[0]]  # kept near one: a product over many frames would underflow

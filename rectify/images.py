@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,9 @@ MAX_SIDE = 32766
 """Pixels; OpenCV's remap takes no longer side."""
 MAX_PIXELS = 50_000_000
 """A crop of one word is far below; more is a mistake or an attack on the memory."""
+
+# OpenCV 4 and 5 have it in different places.
+_set_log_level: Callable[[int], int] = cv2.setLogLevel if hasattr(cv2, "setLogLevel") else cv2.utils.logging.setLogLevel
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
@@ -95,13 +98,13 @@ def _decode(data: bytes) -> NDArray[Any]:
     if not data:
         raise ValueError("empty file")
     orientation = _inspect(data)
-    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    level = _set_log_level(0)  # what is wrong becomes one line of ours
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:  # its own limits on size
         pixels = None
     finally:
-        cv2.utils.logging.setLogLevel(level)
+        _set_log_level(level)
     if pixels is None:
         raise ValueError("not an image, or a damaged one")
     _check_size(pixels.shape[1], pixels.shape[0])

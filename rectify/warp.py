@@ -63,7 +63,7 @@ def _remap(source: NDArray[np.uint8], basis: Points, points: Points, result: NDA
     middle = points.mean(0)
     grid = basis @ (points - middle).astype(basis.dtype) + middle
     grid = grid.astype(np.float32).reshape(*result.shape[:2], 2)
-    sampled = cv2.remap(source, grid, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
+    sampled = cv2.remap(source, grid, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     result[...] = sampled.reshape(result.shape)  # OpenCV drops a single channel's axis
 
 

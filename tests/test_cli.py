@@ -11,8 +11,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from helpers import bars, noise, save_recognizer, save_rectifier
 
+from helpers import bars, noise, save_recognizer, save_rectifier
 from rectify import cli, read_command
 from rectify.conventions import canonical_points
 from rectify.images import read_image

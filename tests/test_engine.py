@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers import bars, noise, save_recognizer, save_rectifier
 from safetensors.torch import save_file
 
+from helpers import bars, noise, save_recognizer, save_rectifier
 from rectify import LocalizationNetwork, Rectifier
 from rectify.conventions import canonical_points
 from rectify.engine import load_engine, pick_config

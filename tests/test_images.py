@@ -11,10 +11,10 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from helpers import noise
 from PIL import Image as Pil
 from PIL import ImageOps
 
+from helpers import noise
 from rectify.images import ImageError, check_image, read_image
 
 

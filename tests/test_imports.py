@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from helpers import save_recognizer, save_rectifier
 
 import recognizer
 import rectify
+from helpers import save_recognizer, save_rectifier
 from rectify.conventions import canonical_points
 
 ROOT = Path(__file__).parents[1]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from helpers import noise
 
+from helpers import noise
 from rectify.conventions import canonical_points, to_pixels
 from rectify.overlay import GRID_COLOR, OUTLINE_COLOR, PADDING_COLOR, POINT_COLOR, draw_overlay
 from rectify.tps import text_outline
@@ -38,7 +38,7 @@ def test_points_and_outline_lie_where_they_should() -> None:
 
 def test_points_outside_get_a_rim() -> None:
     image = np.full((20, 60, 3), 255, np.uint8)
-    points = to_pixels(canonical_points(2, 2), (60, 20)) + (10, 0)
+    points = to_pixels(canonical_points(2, 2), (60, 20)) + np.array([10, 0])
     picture = draw_overlay(image, points, 2, 2)
     assert picture.shape == (20 * 16 + 16, 60 * 16 + 16 + 160, 3)
     assert picture[4, 4].tolist() == [PADDING_COLOR] * 3

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import bars, noise, save_recognizer, save_rectifier
 
+from helpers import bars, noise, save_recognizer, save_rectifier
 from recognizer import Pipeline, Recognizer
 from recognizer.pipeline import CropReading
 from rectify.conventions import canonical_points, to_pixels
@@ -20,7 +20,7 @@ IDENTITY = canonical_points(5, 5)
 def weights(tmp_path: Path) -> Path:
     """The left half of each crop is the word."""
     save_recognizer(tmp_path / "recognizer.onnx")
-    save_rectifier(tmp_path / "rectifier.onnx", (IDENTITY + (-1, 0)) * (0.5, 1))
+    save_rectifier(tmp_path / "rectifier.onnx", (IDENTITY + np.array([-1, 0])) * (0.5, 1))
     return tmp_path
 
 

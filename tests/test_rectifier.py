@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import noise, save_recognizer, save_rectifier
 from numpy.typing import NDArray
 
+from helpers import noise, save_recognizer, save_rectifier
 from rectify import Rectifier
 from rectify.conventions import canonical_points, to_pixels
 from rectify.images import Image

@@ -6,10 +6,10 @@ import math
 
 import numpy as np
 import pytest
-from helpers import RECOGNIZER_CONFIG, noise
 from hypothesis import given
 from hypothesis import strategies as st
 
+from helpers import RECOGNIZER_CONFIG, noise
 from rectify.conventions import MARGIN, canonical_points, to_pixels
 from rectify.shape import resize, sample_width, text_shape, thumbnail
 

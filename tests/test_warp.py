@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from helpers import noise
 from numpy.typing import NDArray
 
+from helpers import noise
 from rectify.conventions import canonical_points, to_pixels
 from rectify.warp import warp
 
@@ -70,7 +70,7 @@ def test_quarter_turn_and_mirror_are_exact() -> None:
 
 def test_border_is_replicated() -> None:
     image = noise(20, 30, 3)
-    result = warp(image, whole(image) + (25, 0), 5, 5, (30, 20))
+    result = warp(image, whole(image) + np.array([25, 0]), 5, 5, (30, 20))
     np.testing.assert_array_equal(result[:, :5], image[:, 25:])
     np.testing.assert_array_equal(result[:, 5:], np.repeat(image[:, -1:], 25, axis=1))
 

@@ -7,8 +7,8 @@ import struct
 from pathlib import Path
 
 import pytest
-from helpers import RECOGNIZER_CONFIG, save_recognizer, save_rectifier
 
+from helpers import RECOGNIZER_CONFIG, save_recognizer, save_rectifier
 from rectify.conventions import canonical_points
 from rectify.weights_io import find_weights, read_weight_file, select_weights
 

@@ -25,17 +25,9 @@ def tps_basis(points: Points, rows: int, cols: int) -> NDArray[np.float64]:
     Source: Bookstein, "Principal Warps", PAMI 1989; the inverse of its system is taken once, here, because the
     canonical points never move (Shi et al., RARE, CVPR 2016, section 3.1.2).
     """
-    control = canonical_points(rows, cols)
-    count = len(control)
-    affine = np.column_stack([np.ones(count), control])
-    system = np.zeros((count + 3, count + 3))
-    system[:count, :count] = _radial(control, control)
-    system[:count, count:] = affine
-    system[count:, :count] = affine.T
     points = np.asarray(points, np.float64)
-    features = np.column_stack([_radial(points, control), np.ones(len(points)), points])
-    # features @ inverse(system), of which the columns beyond the control points meet zeros. The system is symmetric.
-    return np.linalg.solve(system, features.T).T[:, :count]
+    features = np.column_stack([_radial(points, canonical_points(rows, cols)), np.ones(len(points)), points])
+    return features @ _coefficients(rows, cols)
 
 
 @lru_cache(maxsize=64)
@@ -76,7 +68,21 @@ def text_outline(control_points: Points, rows: int, cols: int, samples: int = 17
     return outline_basis(rows, cols, samples).astype(control_points.dtype) @ control_points
 
 
+@lru_cache(maxsize=16)
+def _coefficients(rows: int, cols: int) -> NDArray[np.float64]:
+    """Spline coefficients of each control point (rows·cols + 3, rows·cols): the inverse of the spline's system without
+    the columns that meet zeros."""
+    control = canonical_points(rows, cols)
+    count = len(control)
+    affine = np.column_stack([np.ones(count), control])
+    system = np.zeros((count + 3, count + 3))
+    system[:count, :count] = _radial(control, control)
+    system[:count, count:] = affine
+    system[count:, :count] = affine.T
+    return np.linalg.inv(system)[:, :count]
+
+
 def _radial(a: Points, b: Points) -> NDArray[np.float64]:
     """r² log r² between each of a (M, 2) and each of b (K, 2), (M, K); zero at r = 0."""
-    squared = ((a[:, None, :] - b[None, :, :]) ** 2).sum(-1)
+    squared = (a[:, None, 0] - b[:, 0]) ** 2 + (a[:, None, 1] - b[:, 1]) ** 2
     return squared * np.log(np.where(squared > 0, squared, 1.0))

@@ -66,7 +66,7 @@ def find_weights(source: str | os.PathLike[str]) -> dict[str, WeightFile]:
     """The networks in a file or folder, by kind; ONNX is preferred to safetensors.
 
     Args:
-        source: a weight file, a folder of them, or a training run's folder (with a folder ``checkpoint``).
+        source: a weight file, or a folder of them, such as a training run's.
 
     Raises:
         FileNotFoundError: no such path, or a folder without weights.
@@ -77,10 +77,9 @@ def find_weights(source: str | os.PathLike[str]) -> dict[str, WeightFile]:
         weights = read_weight_file(source)
         return {weights.kind: weights}
     found: dict[str, WeightFile] = {}
-    for folder in (source, source / "checkpoint"):
-        for path in [*sorted(folder.glob("*.onnx")), *sorted(folder.glob("*.safetensors"))]:
-            weights = read_weight_file(path)
-            found.setdefault(weights.kind, weights)
+    for path in [*sorted(source.glob("*.onnx")), *sorted(source.glob("*.safetensors"))]:
+        weights = read_weight_file(path)
+        found.setdefault(weights.kind, weights)
     if not found:
         raise FileNotFoundError(f"{source}: no weights in this folder (rectifier or recognizer, .onnx or .safetensors)")
     return found

@@ -1,0 +1,65 @@
+"""Variety for photographed crops: another camera position, another light, another camera."""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torchvision.transforms import v2
+
+Rng = np.random.Generator
+
+
+class Augmentation:
+    """Callable (crop (H, W, 3) uint8 RGB, rng) → crop; a function of the two alone."""
+
+    def __init__(self) -> None:
+        self.photometric = v2.Compose(
+            [
+                v2.RandomApply([v2.ColorJitter(0.4, 0.4, 0.4, 0.08)], 0.5),
+                v2.RandomInvert(0.1),
+                v2.RandomGrayscale(0.1),
+                v2.RandomApply([v2.GaussianBlur(5, (0.3, 1.4))], 0.15),
+                v2.RandomApply([v2.JPEG((25, 90))], 0.15),
+            ]
+        )
+
+    def __call__(self, image: NDArray[np.uint8], rng: Rng) -> NDArray[np.uint8]:
+        if rng.random() < 0.7:
+            image = change_view(image, rng)
+        if rng.random() < 0.15:
+            image = _shrink(image, rng)
+        # torchvision draws from torch's global generator; what it held before is put back.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(rng.integers(2**63)))
+            tensor = self.photometric(torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1))
+        return tensor.permute(1, 2, 0).contiguous().numpy()
+
+
+def change_view(image: NDArray[np.uint8], rng: Rng) -> NDArray[np.uint8]:
+    """The crop turned, seen aslant, cut more loosely or more tightly; what comes into view repeats the border."""
+    height, width = image.shape[:2]
+    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float64)
+    angle = math.radians(rng.normal(0, 6) if rng.random() < 0.8 else rng.normal(0, 20))
+    turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    center = np.array([width, height]) / 2
+    aslant = rng.normal(0, 0.05, (4, 2)) * np.array([min(width, 2 * height), height])
+    moved = (corners - center) @ turn.T + center + aslant
+    low, high = moved.min(0), moved.max(0)
+    spaces = rng.uniform(-0.04, 0.14, 4) * height
+    low, high = low - spaces[:2], high + spaces[2:]
+    size = np.maximum(8, np.rint(high - low)).astype(int)
+    matrix = cv2.getPerspectiveTransform(corners.astype(np.float32), (moved - low).astype(np.float32))
+    warped = cv2.warpPerspective(image, matrix, tuple(size.tolist()), borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(warped, np.uint8)
+
+
+def _shrink(image: NDArray[np.uint8], rng: Rng) -> NDArray[np.uint8]:
+    """Fewer pixels, but no fewer than about 12 rows."""
+    height, width = image.shape[:2]
+    scale = max(rng.uniform(0.3, 0.9), min(1.0, 12 / height))
+    size = (max(8, round(width * scale)), max(8, round(height * scale)))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)

@@ -1,0 +1,230 @@
+"""Training batches: which sample stands at which step, decoded, augmented and packed; a function of (seed, step) alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from data.augment import Augmentation
+from data.reader import LmdbReader
+from data.synth.geometry import WordGeometry
+from recognizer.charset import ASCII94, Charset
+from recognizer.network import RecognizerConfig
+from rectify.network import LocalizationConfig
+from rectify.shape import resize, thumbnail
+
+SOURCE_AREA = 64 * 192
+"""Most pixels of a crop in a batch; at the recogniser's 32 rows, more would only be sampled over."""
+MAX_SIDE = 512
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a part of every batch comes from."""
+
+    paths: tuple[str, ...]
+    """LMDB folders, or folders that hold LMDB folders."""
+    share: float = 1.0
+    """Part of every batch, relative to the other sources'."""
+    augment: bool = False
+    """For photographs; rendered words come with their own variety."""
+    hold_out: int = 0
+    """Every n-th sample, from the first, is kept for validation and never trained on; 0 keeps none."""
+
+
+@dataclass(frozen=True)
+class View:
+    """How a sample is prepared for the networks."""
+
+    thumbnail: tuple[int, int]
+    rows: int
+    cols: int
+    charset: str
+    """Other characters are taken out of the labels."""
+
+    @classmethod
+    def of(cls, localization: LocalizationConfig, recognizer: RecognizerConfig | None) -> View:
+        """As these networks need it."""
+        charset = recognizer.charset if recognizer else ASCII94
+        return cls(localization.thumbnail, localization.rows, localization.cols, charset)
+
+
+@dataclass
+class Batch:
+    """N samples. Crops differ in size, so their pixels are packed one after the other."""
+
+    thumbnails: Tensor
+    """(N, 3, h, w) uint8."""
+    pixels: Tensor
+    """uint8, all crops (H, W, 3) in one row."""
+    sizes: Tensor
+    """(N, 2) int64, (width, height) of each crop."""
+    labels: list[str]
+    control_points: Tensor
+    """(N, K, 2) float32 normalised; NaN where the geometry is unknown."""
+    characters: list[NDArray[np.float64] | None]
+    """(letters, 2) flat extents of each letter of a label, None where unknown."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def crops(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Some crops on canvases of one size, their last row and column repeated to its border.
+
+        Returns:
+            (len(indices), 3, H, W) float32 in 0..255 and the crops' sizes (len(indices), 2) as (width, height).
+        """
+        ends = torch.cumsum(self.sizes.prod(1) * 3, 0).tolist()
+        sizes = self.sizes[list(indices)]
+        columns, rows = sizes.amax(0).tolist()
+        canvas = torch.empty(len(indices), rows, columns, 3, dtype=torch.uint8)
+        for place, index, (width, height) in zip(canvas, indices, sizes.tolist(), strict=True):
+            crop = self.pixels[ends[index] - width * height * 3 : ends[index]].view(height, width, 3)
+            place[:height, :width] = crop
+            place[:height, width:] = crop[:, -1:]
+            place[height:] = place[height - 1]
+        return canvas.permute(0, 3, 1, 2).float(), sizes
+
+
+def find_lmdbs(paths: Sequence[str | Path]) -> list[Path]:
+    """LMDB folders among the paths and directly below them, in order of name.
+
+    Raises:
+        FileNotFoundError: a path that neither is one nor holds one.
+    """
+    found = []
+    for path in map(Path, paths):
+        inside = [path] if (path / "data.mdb").exists() else sorted(p.parent for p in path.glob("*/data.mdb"))
+        if not inside:
+            raise FileNotFoundError(f"{path}: neither an LMDB folder nor a folder of LMDB folders")
+        found += inside
+    return found
+
+
+class SampleSet:
+    """The samples of a source, numbered through its LMDBs; held-out ones apart.
+
+    Args:
+        held_out: the samples kept for validation instead of those to train on.
+    """
+
+    def __init__(self, source: Source, held_out: bool = False) -> None:
+        self.readers = [LmdbReader(path) for path in find_lmdbs(source.paths)]
+        places = [(reader, index) for reader, data in enumerate(self.readers) for index in range(len(data))]
+        kept = np.array([bool(source.hold_out) and index % source.hold_out == 0 for _, index in places])
+        self.places = np.array(places, np.int64).reshape(-1, 2)[kept if held_out else ~kept]
+        if not held_out and not len(self.places):
+            raise ValueError(f"no samples to train on in {', '.join(source.paths)}")
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, index: int) -> tuple[NDArray[np.uint8], str, WordGeometry | None]:
+        """(crop RGB (H, W, 3) uint8, label, geometry where known)."""
+        reader, place = self.places[index]
+        record = self.readers[reader][int(place)]
+        bgr = cv2.imdecode(np.frombuffer(record.image, np.uint8), cv2.IMREAD_COLOR)
+        if bgr is None:
+            raise ValueError(f"{self.readers[reader].folder}: image-{record.number:09d} is not an image")
+        geometry = WordGeometry.from_json(record.geometry) if record.geometry else None
+        return fit(bgr[..., ::-1]), record.label, geometry
+
+
+def fit(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The crop with at most ``SOURCE_AREA`` pixels and no side above ``MAX_SIDE``, shrunk where it has more."""
+    height, width = image.shape[:2]
+    scale = min(1.0, (SOURCE_AREA / (height * width)) ** 0.5, MAX_SIDE / max(height, width))
+    if scale == 1.0:
+        return np.ascontiguousarray(image)
+    return resize(image, (max(1, round(width * scale)), max(1, round(height * scale))))
+
+
+class BatchDataset(Dataset[Batch]):
+    """Batch number ``step`` of a run, whoever asks for it and when."""
+
+    def __init__(self, sources: Sequence[Source], batch_size: int, view: View, seed: int) -> None:
+        self.sets = [SampleSet(source) for source in sources]
+        self.augmentations = [Augmentation() if source.augment else None for source in sources]
+        self.counts = _split(batch_size, [source.share for source in sources])
+        self.view, self.seed = view, seed
+        self.charset = Charset(view.charset)
+
+    def __getitem__(self, step: int) -> Batch:
+        samples = []
+        for number, (data, augmentation, count) in enumerate(
+            zip(self.sets, self.augmentations, self.counts, strict=True)
+        ):
+            for position in range(step * count, (step + 1) * count):
+                samples.append(self._sample(number, data, augmentation, position))
+        return collate(samples, self.view)
+
+    def _sample(
+        self, number: int, data: SampleSet, augmentation: Augmentation | None, position: int
+    ) -> tuple[NDArray[np.uint8], str, WordGeometry | None]:
+        epoch, place = divmod(position, len(data))
+        order = _order(self.seed, number, epoch, len(data))
+        # Labels without a character of the charset teach nothing; the next sample takes their place.
+        for attempt in range(len(data)):
+            image, label, geometry = data[int(order[(place + attempt) % len(data)])]
+            kept = self.charset.keep(label)
+            if kept:
+                break
+        else:
+            raise ValueError(f"no label in {data.readers[0].folder} has a character of the charset")
+        if augmentation is not None:
+            rng = np.random.default_rng([self.seed, number, position])
+            image, geometry = fit(augmentation(image, rng)), None
+        return image, kept, geometry if kept == label else None
+
+
+def collate(samples: Sequence[tuple[NDArray[np.uint8], str, WordGeometry | None]], view: View) -> Batch:
+    """Pack prepared samples (crop, label, geometry)."""
+    unknown = np.full((view.rows * view.cols, 2), np.nan)
+    points = [geometry.control_points(view.rows, view.cols) if geometry else unknown for _, _, geometry in samples]
+    return Batch(
+        torch.from_numpy(np.stack([thumbnail(image, view.thumbnail) for image, _, _ in samples])).permute(0, 3, 1, 2),
+        torch.from_numpy(np.concatenate([image.ravel() for image, _, _ in samples])),
+        torch.tensor([image.shape[1::-1] for image, _, _ in samples]),
+        [label for _, label, _ in samples],
+        torch.from_numpy(np.stack(points).astype(np.float32)),
+        [np.array(geometry.characters) if geometry else None for _, _, geometry in samples],
+    )
+
+
+def training_loader(dataset: BatchDataset, start: int, stop: int, workers: int) -> DataLoader[Batch]:
+    """Batches of the steps from ``start`` to ``stop``, prepared ahead by ``workers`` processes."""
+    return DataLoader(
+        dataset,
+        batch_size=None,
+        sampler=range(start, stop),
+        num_workers=workers,
+        worker_init_fn=_single_thread if workers else None,
+        prefetch_factor=4 if workers else None,
+        # Else the loader draws from the global generator at its start, and a resumed run from then on differs.
+        generator=torch.Generator(),
+    )
+
+
+def _single_thread(_: int) -> None:
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+
+
+@lru_cache(maxsize=8)
+def _order(seed: int, source: int, epoch: int, count: int) -> NDArray[np.int64]:
+    return np.random.default_rng([seed, source, epoch]).permutation(count)
+
+
+def _split(batch_size: int, shares: Sequence[float]) -> list[int]:
+    """The shares as whole numbers that add up to the batch size."""
+    ends = np.rint(np.cumsum(shares) / sum(shares) * batch_size).astype(int)
+    return np.diff(ends, prepend=0).tolist()

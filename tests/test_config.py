@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+
+from train.config import ConfigError, as_tree, config_from, load_config
+
+MINIMAL = "steps: 10\nout: runs/x\nsources: {a: {paths: [p]}}\n"
+
+
+def written(tmp_path: Path, text: str = MINIMAL) -> Path:
+    path = tmp_path / "run.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_defaults_and_overrides(tmp_path: Path) -> None:
+    config = load_config(
+        written(tmp_path), ["steps=20", "sources.a.paths=[x, y]", "learning_rate=5e-4", "recognizer=null"]
+    )
+    assert config.steps == 20 and config.sources["a"].paths == ("x", "y")
+    assert config.learning_rate == 5e-4 and config.recognizer is None
+    assert config.localization.thumbnail == (96, 32)
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    config = load_config(written(tmp_path), ["localization.cols=10", "localization.rows=2"])
+    assert config_from(as_tree(config)) == config
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("learning_rte=1", "did you mean learning_rate"),
+        ("losses.geometri=1", "unknown key losses.geometri; did you mean geometry"),
+        ("steps=many", "steps: expected int, got 'many'"),
+        ("rectify=1", "rectify: expected bool"),
+        ("steps", "'steps' is not KEY=VALUE"),
+        ("steps.deep=1", "steps holds a value"),
+        ("sources=7", "sources: expected names"),
+    ],
+)
+def test_mistakes_are_named(tmp_path: Path, override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_config(written(tmp_path), [override])
+
+
+def test_missing_keys_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="missing: steps"):
+        load_config(written(tmp_path, "out: x\nsources: {}\n"))
+
+
+def test_shipped_configurations_load() -> None:
+    import train.train_command as command
+
+    paths = sorted(command.CONFIGS.glob("*.yaml"))
+    assert {path.stem for path in paths} >= {"geometry", "light"}
+    for path in paths:
+        assert load_config(path).steps > 0

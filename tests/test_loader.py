@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from data.augment import Augmentation
+from data.loader import Batch, BatchDataset, SampleSet, Source, View, collate, find_lmdbs, fit, training_loader
+from data.reader import LmdbReader
+from data.writer import LmdbWriter
+from recognizer.charset import ASCII94
+
+VIEW = View((96, 32), 5, 5, ASCII94)
+
+
+def same(first: Batch, second: Batch) -> bool:
+    return (
+        torch.equal(first.thumbnails, second.thumbnails)
+        and torch.equal(first.pixels, second.pixels)
+        and first.labels == second.labels
+        and torch.equal(first.control_points.nan_to_num(9), second.control_points.nan_to_num(9))
+    )
+
+
+def test_a_batch_depends_on_seed_and_step_alone(synthetic: Path) -> None:
+    sources = [Source((str(synthetic),), share=1, augment=True), Source((str(synthetic),), share=1)]
+    first, second = (BatchDataset(sources, 8, VIEW, seed=1) for _ in range(2))
+    assert same(first[3], second[3])
+    assert not same(first[3], first[4])
+    assert not same(first[3], BatchDataset(sources, 8, VIEW, seed=2)[3])
+
+
+def test_workers_give_the_batches_in_order(synthetic: Path) -> None:
+    dataset = BatchDataset([Source((str(synthetic),))], 4, VIEW, seed=1)
+    batches = list(training_loader(dataset, 2, 6, workers=2))
+    assert len(batches) == 4
+    assert all(same(batch, dataset[step]) for step, batch in enumerate(batches, start=2))
+
+
+def test_an_epoch_shows_every_sample_once(synthetic: Path) -> None:
+    dataset = BatchDataset([Source((str(synthetic),))], 8, VIEW, seed=1)
+    shown = sorted(bytes(crop.numpy()) for step in range(4) for crop in _crops(dataset[step]))
+    stored = sorted(
+        bytes(fit(cv2.imdecode(np.frombuffer(r.image, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]))
+        for r in LmdbReader(synthetic)
+    )
+    assert shown == stored
+
+
+def _crops(batch: Batch) -> list:
+    return list(torch.split(batch.pixels, (batch.sizes.prod(1) * 3).tolist()))
+
+
+def test_shares_are_kept_in_every_batch(synthetic: Path) -> None:
+    sources = [Source((str(synthetic),), share=0.7), Source((str(synthetic),), share=0.3, augment=True)]
+    batch = BatchDataset(sources, 10, VIEW, seed=1)[0]
+    assert int((~batch.control_points[:, 0, 0].isnan()).sum()) == 7
+
+
+def test_held_out_samples_are_never_trained_on(synthetic: Path) -> None:
+    source = Source((str(synthetic),), hold_out=4)
+    kept, rest = SampleSet(source, held_out=True), SampleSet(source)
+    assert len(kept) == 8 and len(rest) == 24
+    assert not {tuple(place) for place in kept.places} & {tuple(place) for place in rest.places}
+
+
+def test_canvas_repeats_the_border_of_smaller_crops() -> None:
+    small, large = np.arange(12, dtype=np.uint8).reshape(2, 2, 3), np.zeros((3, 4, 3), np.uint8)
+    batch = collate([(small, "a", None), (large, "b", None)], VIEW)
+    canvas, sizes = batch.crops([0, 1])
+    assert canvas.shape == (2, 3, 3, 4) and sizes.tolist() == [[2, 2], [4, 3]]
+    first = canvas[0].permute(1, 2, 0).numpy()
+    np.testing.assert_array_equal(first[:2, :2], small)
+    np.testing.assert_array_equal(first[:2, 3], small[:, 1])
+    np.testing.assert_array_equal(first[2, 3], small[1, 1])
+
+
+def test_unknown_characters_are_dropped_and_empty_labels_replaced(tmp_path: Path) -> None:
+    image = cv2.imencode(".png", np.zeros((8, 8, 3), np.uint8))[1].tobytes()
+    with LmdbWriter(tmp_path / "labels") as writer:
+        for label in ("ab c", "é", "x"):
+            writer.add(image, label)
+    dataset = BatchDataset([Source((str(tmp_path / "labels"),))], 3, VIEW, seed=0)
+    assert set(dataset[0].labels) == {"abc", "x"}
+
+
+def test_large_crops_are_shrunk_small_ones_left(synthetic: Path) -> None:
+    assert fit(np.zeros((20, 30, 3), np.uint8)).shape == (20, 30, 3)
+    height, width = fit(np.zeros((640, 1920, 3), np.uint8)).shape[:2]
+    assert (height, width) == (64, 192)
+
+
+def test_a_folder_of_lmdbs_stands_for_all_of_them(synthetic: Path, tmp_path: Path) -> None:
+    assert find_lmdbs([synthetic.parent]) == find_lmdbs([synthetic]) == [synthetic]
+    with pytest.raises(FileNotFoundError, match=str(tmp_path)):
+        find_lmdbs([tmp_path])
+
+
+def test_augmentation_leaves_torchs_generator_alone() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (20, 60, 3), dtype=np.uint8)
+    state = torch.get_rng_state()
+    first, second = (Augmentation()(image, np.random.default_rng(4)) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+    assert first.dtype == np.uint8 and torch.equal(torch.get_rng_state(), state)

@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from data.loader import Source
+from recognizer.network import RecognizerConfig
+from rectify.network import LocalizationConfig
+from train import checkpoint
+from train.config import Config, Losses
+from train.loop import Training
+from train.train_command import main
+
+SMALL = LocalizationConfig(rows=3, cols=3, channels=(8, 8, 8, 8), hidden=16)
+READER = RecognizerConfig(stem=8, channels=(16, 24, 32), blocks=(0, 0, 0), hidden=32, dropout=0.1)
+
+
+def configuration(out: Path, data: Path, **changes: object) -> Config:
+    config = Config(
+        steps=6,
+        out=str(out),
+        sources={"words": Source((str(data),))},
+        validation={"words": Source((str(data),))},
+        batch_size=8,
+        groups=2,
+        workers=0,
+        threads=1,
+        localization=SMALL,
+        recognizer=READER,
+        evaluate_every=100,
+        warmup_steps=1,
+    )
+    return replace(config, **changes)  # type: ignore[arg-type]
+
+
+def state(folder: Path) -> dict[str, torch.Tensor]:
+    return checkpoint.read(folder / checkpoint.FILE)[0]
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, synthetic: Path) -> None:
+    whole = Training(configuration(tmp_path / "whole", synthetic))
+    whole.run()
+    Training(configuration(tmp_path / "parts", synthetic)).run(until=3)
+    second = Training(configuration(tmp_path / "parts", synthetic))
+    second.resume()
+    assert second.step == 3
+    second.run()
+    expected, resumed = state(tmp_path / "whole"), state(tmp_path / "parts")
+    assert expected.keys() == resumed.keys()
+    assert all(torch.equal(expected[name], resumed[name]) for name in expected)
+
+
+def test_training_changes_every_part_and_its_average(tmp_path: Path, synthetic: Path) -> None:
+    training = Training(configuration(tmp_path / "run", synthetic))
+    before = {name: value.clone() for name, value in training.average.state_dict().items()}
+    training.run()
+    changed = {name for name, value in training.average.state_dict().items() if not torch.equal(value, before[name])}
+    assert {name.split(".")[0] for name in changed} == {"localization", "recognition"}
+    assert all(value.isfinite().all() for value in training.average.state_dict().values())
+
+
+def test_eight_words_are_learnt_by_heart(tmp_path: Path, fonts: Path, words_file: Path) -> None:
+    from data.synth_command import main as synth
+
+    data = tmp_path / "eight"
+    assert synth([str(data), "--count", "8", "--fonts", str(fonts), "--words", str(words_file), "--processes", "1"]) == 0
+    config = configuration(
+        tmp_path / "run",
+        data,
+        steps=250,
+        learning_rate=4e-3,
+        localization_rate=0.1,
+        recognizer=replace(READER, dropout=0.0),
+        losses=Losses(alignment_share=0.5),
+        ema=0.9,
+        evaluate_every=250,
+        weight_decay=0.0,
+        width_jitter=0.0,
+    )
+    training = Training(config)
+    training.run()
+    table = (tmp_path / "run" / "metrics.csv").read_text().splitlines()
+    figures = dict(line.split(",")[1:] for line in table if line.startswith("250,words/"))
+    assert float(figures["words/word_accuracy"]) == 100.0
+    assert (tmp_path / "run" / "rectified-000250.png").stat().st_size > 1000
+
+
+def test_geometry_alone_lowers_the_end_point_error(tmp_path: Path, synthetic: Path) -> None:
+    config = configuration(
+        tmp_path / "run", synthetic, recognizer=None, steps=80, evaluate_every=40, learning_rate=3e-3, batch_size=16
+    )
+    training = Training(config)
+    identity = _end_point_error(training)
+    training.run()
+    assert _end_point_error(training) < 0.6 * identity
+
+
+def _end_point_error(training: Training) -> float:
+    from train.validation import Validation
+
+    training.out.mkdir(parents=True, exist_ok=True)
+    return Validation(training.config).evaluate(training.average, training.out, 0)["words/end_point_error"]
+
+
+def test_without_rectification_the_crop_is_read_as_it_is(tmp_path: Path, synthetic: Path) -> None:
+    training = Training(configuration(tmp_path / "run", synthetic, rectify=False, steps=2))
+    training.run()
+    assert set(training.system.parts()) == {"recognizer"}
+    assert not (tmp_path / "run" / "rectifier.safetensors").exists()
+
+
+def test_an_exported_run_starts_another(tmp_path: Path, synthetic: Path) -> None:
+    Training(configuration(tmp_path / "first", synthetic, steps=2)).run()
+    second = Training(configuration(tmp_path / "second", synthetic))
+    second.initialize(str(tmp_path / "first"))
+    first = state(tmp_path / "first")
+    for name, value in second.system.state_dict().items():
+        assert torch.equal(value, first[f"average.{name}"])
+
+
+def test_weights_of_another_shape_are_refused(tmp_path: Path, synthetic: Path) -> None:
+    Training(configuration(tmp_path / "first", synthetic, steps=1)).run()
+    other = Training(configuration(tmp_path / "second", synthetic, recognizer=replace(READER, hidden=16)))
+    with pytest.raises(ValueError, match="does not fit"):
+        other.initialize(str(tmp_path / "first"))
+
+
+def test_an_existing_run_is_not_overwritten(
+    tmp_path: Path, synthetic: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Training(configuration(tmp_path / "run", synthetic, steps=1)).run()
+    arguments = [f"sources.synthetic.paths=[{synthetic}]", f"validation.unseen.paths=[{synthetic}]"]
+    assert main(["geometry", f"out={tmp_path / 'run'}", *arguments]) == 2
+    assert "--resume" in capsys.readouterr().err
+
+
+def test_ctrl_c_saves_and_the_run_goes_on(tmp_path: Path, synthetic: Path) -> None:
+    out = tmp_path / "run"
+    settings = [
+        f"out={out}",
+        f"sources.synthetic.paths=[{synthetic}]",
+        f"validation.unseen.paths=[{synthetic}]",
+        "workers=0",
+        "batch_size=4",
+        "threads=1",
+        "steps=100000",
+        "localization.channels=[8,8,8,8]",
+    ]
+    command = [sys.executable, "-m", "rectify.cli", "train", "geometry", *settings]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not _has_steps(out / "metrics.csv") and time.monotonic() < deadline:
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert "--resume" in errors and "Traceback" not in errors
+    assert checkpoint.read(out / checkpoint.FILE)[1]["step"] >= 50
+
+
+def _has_steps(metrics: Path) -> bool:
+    return metrics.exists() and len(metrics.read_text().splitlines()) > 1
+
+
+def test_width_of_a_group_suffices_for_its_longest_word(tmp_path: Path, synthetic: Path) -> None:
+    system = Training(configuration(tmp_path / "run", synthetic)).system
+    assert system._group_width(np.array([64.0, 80.0, 96.0]), longest=3) == 80
+    assert system._group_width(np.array([64.0]), longest=14) == 128

@@ -1,0 +1,187 @@
+"""The training configuration: YAML and key=value pairs into frozen dataclasses, unknown keys refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from data.loader import Source
+from recognizer.network import RecognizerConfig
+from rectify.network import LocalizationConfig
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """At which width a word is sampled for the recogniser; travels with its weights (see ``shape.sample_width``)."""
+
+    height: int = 32
+    """Pixels; the encoder is made for 32."""
+    stretch: float = 1.2
+    """Widening of every word: narrow letters need two frames each."""
+    width_multiple: int = 16
+    min_width: int = 64
+    max_width: int = 512
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Weights of the losses; a loss of weight 0 is not computed."""
+
+    geometry: float = 1.0
+    """Smooth-L1 on control points, where the truth is known."""
+    end_weight: float = 2.0
+    """Of the first and last column of control points against the rest."""
+    reach: float = 1.0
+    """On control points far outside of the crop."""
+    alignment: float = 1.0
+    """Frame by frame, where the letters' extents are known."""
+    alignment_share: float = 0.2
+    """Part of the training that the alignment loss takes part in; it makes the CTC start."""
+    ctc: float = 1.0
+
+
+@dataclass(frozen=True)
+class Config:
+    """A training run."""
+
+    steps: int
+    """Optimiser steps."""
+    out: str
+    """Folder of the run: checkpoint, metrics, pictures."""
+    sources: Mapping[str, Source]
+    """By name, so that ``sources.NAME.paths=DIR`` on the command line reaches each."""
+    validation: Mapping[str, Source] = field(default_factory=dict)
+    """Further sets to evaluate on, whole; never test sets."""
+    seed: int = 1
+    batch_size: int = 128
+    groups: int = 4
+    """Parts of a batch, sorted by word shape, that the recogniser reads at a width of their own."""
+    workers: int = 1
+    """Processes that prepare batches."""
+    threads: int = 2
+    """Of torch."""
+    init: str = ""
+    """Weights to start from: a run, an exported folder, or ``shipped``. Parts it lacks start fresh."""
+    localization: LocalizationConfig = field(default_factory=LocalizationConfig)
+    recognizer: RecognizerConfig | None = field(default_factory=RecognizerConfig)
+    """None trains the localization network alone."""
+    rectify: bool = True
+    """False trains the recogniser on the crops as they are."""
+    sampling: Sampling = field(default_factory=Sampling)
+    losses: Losses = field(default_factory=Losses)
+    learning_rate: float = 1e-3
+    """Highest rate of AdamW; cosine to a hundredth of it after the warm-up."""
+    localization_rate: float = 0.3
+    """Rate of the localization network, relative: the recogniser's gradient must not throw it off (ASTER, MORAN)."""
+    warmup_steps: int = 200
+    weight_decay: float = 0.01
+    gradient_norm: float = 5.0
+    """Longer gradients are cut to this."""
+    width_jitter: float = 0.12
+    """Standard deviation of the log of the sampled width in training."""
+    ema: float = 0.999
+    """Decay of the averaged weights, which are what is evaluated and exported."""
+    evaluate_every: int = 1000
+    """Steps between evaluations on held-out samples."""
+    evaluate_most: int = 1000
+    """Held-out samples of each source that an evaluation reads."""
+    checkpoint_minutes: float = 5.0
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used; the message names the key."""
+
+
+def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
+    """Read a YAML file and apply ``key=value`` pairs, dotted for nested keys, values in YAML.
+
+    Raises:
+        ConfigError: unknown key (with the nearest known one), wrong type, missing key.
+        FileNotFoundError: no such file.
+    """
+    tree = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+    for pair in overrides:
+        key, separator, value = pair.partition("=")
+        if not separator:
+            raise ConfigError(f"{pair!r} is not KEY=VALUE")
+        _set(tree, key.split("."), yaml.safe_load(value))
+    return config_from(tree)
+
+
+def config_from(tree: Mapping[str, Any]) -> Config:
+    """A configuration from nested mappings, as YAML and JSON give them."""
+    return _build(Config, tree, "")
+
+
+def as_tree(config: Any) -> dict[str, Any]:
+    """Nested plain values that ``config_from`` takes back; what is saved beside a run."""
+    return dataclasses.asdict(config)
+
+
+def _set(tree: dict[str, Any], keys: list[str], value: Any) -> None:
+    for key in keys[:-1]:
+        tree = tree.setdefault(key, {})
+        if not isinstance(tree, dict):
+            raise ConfigError(f"{'.'.join(keys)}: {key} holds a value, not keys")
+    tree[keys[-1]] = value
+
+
+def _build(kind: Any, value: Any, place: str) -> Any:
+    """``value`` as ``kind``, which is a dataclass, a mapping of them, a tuple, a union with None, or plain."""
+    origin = typing.get_origin(kind)
+    if origin in (typing.Union, types.UnionType):
+        return None if value is None else _build(typing.get_args(kind)[0], value, place)
+    if dataclasses.is_dataclass(kind):
+        return _dataclass(kind, value, place)
+    if origin is not None and issubclass(origin, Mapping):
+        if not isinstance(value, Mapping):
+            raise ConfigError(f"{place}: expected names with settings below them, got {value!r}")
+        return {name: _build(typing.get_args(kind)[1], item, f"{place}.{name}") for name, item in value.items()}
+    if origin is tuple:
+        items = value if isinstance(value, list | tuple) else [value]
+        return tuple(_build(typing.get_args(kind)[0], item, place) for item in items)
+    return _plain(kind, value, place)
+
+
+def _dataclass(kind: Any, value: Any, place: str) -> Any:
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{place}: expected settings, got {value!r}")
+    hints = typing.get_type_hints(kind)
+    for key in value:
+        if key not in hints:
+            near = difflib.get_close_matches(str(key), hints, n=1)
+            hint = f"; did you mean {near[0]}?" if near else f"; known: {', '.join(hints)}"
+            raise ConfigError(f"unknown key {_join(place, key)}{hint}")
+    required = [f.name for f in dataclasses.fields(kind) if _is_required(f) and f.name not in value]
+    if required:
+        raise ConfigError(f"missing: {', '.join(_join(place, name) for name in required)}")
+    return kind(**{key: _build(hints[key], item, _join(place, key)) for key, item in value.items()})
+
+
+def _plain(kind: Any, value: Any, place: str) -> Any:
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if kind is float and isinstance(value, str):  # YAML 1.1 reads 1e-3 as a text.
+        try:
+            return float(value)
+        except ValueError:
+            pass
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise ConfigError(f"{place}: expected {kind.__name__}, got {value!r}")
+    return value
+
+
+def _is_required(entry: dataclasses.Field[Any]) -> bool:
+    return entry.default is dataclasses.MISSING and entry.default_factory is dataclasses.MISSING
+
+
+def _join(place: str, key: object) -> str:
+    return f"{place}.{key}" if place else str(key)

@@ -1,0 +1,147 @@
+"""Exports trained networks: ONNX with its description, checked against torch, and half-precision weights."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from recognizer.network import RecognitionNetwork, RecognizerConfig
+from rectify.engine import OnnxEngine, pick_config
+from rectify.network import LocalizationConfig, LocalizationNetwork
+from rectify.weights_io import METADATA_KEY, WeightFile, read_weight_file
+from train.weights import SUFFIX, find_safetensors, load_tensors, save_network
+
+TOLERANCE = 1e-4
+"""Largest difference between torch and ONNX, in control points (normalised) and logits alike."""
+OPSET = 18
+
+
+class ParityError(RuntimeError):
+    """The exported graph does not compute what torch does."""
+
+
+class _Uint8(nn.Module):
+    """The network as runtimes call it: pictures (N, H, W, 3) uint8 in."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.network(image.permute(0, 3, 1, 2).float())
+
+
+def build_network(description: Mapping[str, Any]) -> nn.Module:
+    """A network without its weights, from what its weight file says."""
+    if description["kind"] == "rectifier":
+        return LocalizationNetwork(pick_config(LocalizationConfig, description))
+    return RecognitionNetwork(pick_config(RecognizerConfig, description))
+
+
+def export(source: str | Path, out: Path) -> dict[str, float]:
+    """Write ``out``/rectifier.onnx and recognizer.onnx, as far as there are such, and their half-precision weights.
+
+    The networks are rounded to half precision first, so that both files hold the same weights.
+
+    Args:
+        source: folder of a run, or weights (see ``weights.find_safetensors``).
+        out: folder to make; must not exist.
+
+    Returns:
+        Largest difference between torch and ONNX by network.
+
+    Raises:
+        FileExistsError: ``out`` exists.
+        ParityError: torch and ONNX differ by more than ``TOLERANCE``; nothing is written.
+    """
+    if out.exists():
+        raise FileExistsError(f"{out} exists already; remove it or choose another folder")
+    files = find_safetensors(source)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.partial-", dir=out.parent))
+    try:
+        differences = {kind: _export_one(file, partial) for kind, file in files.items()}
+        partial.chmod(0o755)
+        os.replace(partial, out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return differences
+
+
+def _export_one(file: WeightFile, folder: Path) -> float:
+    network = build_network(file.config)
+    network.load_state_dict({name: _half(value) for name, value in load_tensors(file).items()})
+    network.eval()
+    save_network(folder / f"{file.kind}{SUFFIX}", network, file.config, torch.float16)
+    path = folder / f"{file.kind}.onnx"
+    write_onnx(network, file.config, path)
+    difference = parity(network, path)
+    # Not a number counts as a difference, too.
+    if not difference <= TOLERANCE:
+        raise ParityError(f"{file.path}: torch and ONNX differ by {difference:.2g}, more than {TOLERANCE:.0e}")
+    return difference
+
+
+def write_onnx(network: nn.Module, description: Mapping[str, Any], path: Path) -> None:
+    """The network as an ONNX graph from uint8 pictures, batch (and the recogniser's width) free."""
+    import onnx
+
+    rectifier = description["kind"] == "rectifier"
+    names = ("thumbnail", "control_points") if rectifier else ("image", "logits")
+    batch = torch.export.Dim("batch", min=1, max=1 << 16)
+    axes = {0: batch} if rectifier else {0: batch, 2: 4 * torch.export.Dim("frames", min=4, max=1 << 14)}
+    with warnings.catch_warnings():
+        # The exporter's own deprecations and its remark on the LSTM's flat weights say nothing to a user.
+        warnings.simplefilter("ignore")
+        program = _program(network, names, axes)
+    model = program.model_proto
+    model.metadata_props.append(onnx.StringStringEntryProto(key=METADATA_KEY, value=json.dumps(dict(description))))
+    onnx.save(model, path)
+
+
+def _program(network: nn.Module, names: tuple[str, str], axes: dict[int, Any]) -> Any:
+    return torch.onnx.export(
+        _Uint8(network).eval(),
+        (torch.from_numpy(_pictures(network, 2, 32)),),
+        input_names=[names[0]],
+        output_names=[names[1]],
+        dynamic_shapes={"image": axes},
+        opset_version=OPSET,
+        dynamo=True,
+        verbose=False,
+    )
+
+
+def parity(network: nn.Module, path: Path) -> float:
+    """Largest difference between torch and the ONNX file on noise pictures of several sizes."""
+    engine = OnnxEngine(read_weight_file(path))
+    differences = []
+    for batch, frames in ((1, 16), (3, 32), (2, 61)):
+        pictures = _pictures(network, batch, frames)
+        with torch.inference_mode():
+            expected = _Uint8(network)(torch.from_numpy(pictures)).numpy()
+        differences.append(float(np.abs(expected - engine(pictures)).max()))
+    return max(differences)
+
+
+def _pictures(network: nn.Module, batch: int, frames: int) -> np.ndarray:
+    """Noise (N, H, W, 3) uint8 in a size that the network takes."""
+    if isinstance(network, LocalizationNetwork):
+        width, height = network.config.thumbnail
+    else:
+        width, height = 4 * frames, 32
+    return np.random.default_rng(0).integers(0, 256, (batch, height, width, 3), dtype=np.uint8)
+
+
+def _half(value: Tensor) -> Tensor:
+    return value.half().float() if value.is_floating_point() else value

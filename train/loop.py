@@ -1,0 +1,206 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import copy
+import csv
+import math
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+from torch import nn
+from tqdm import tqdm
+
+from data.loader import Batch, BatchDataset, View, training_loader
+from train import checkpoint
+from train.config import Config, as_tree
+from train.system import System
+from train.validation import Validation
+from train.weights import SUFFIX, find_safetensors, load_tensors, save_network
+
+
+class Training:
+    """One run: everything that changes from step to step, and the means to stop and go on.
+
+    Args:
+        config: of the run; its ``out`` folder receives config.yaml, the state, the averaged weights, metrics.csv,
+            TensorBoard events and pictures.
+    """
+
+    def __init__(self, config: Config) -> None:
+        torch.manual_seed(config.seed)
+        torch.set_num_threads(config.threads)
+        self.config = config
+        self.out = Path(config.out)
+        self.system = System(config)
+        self.average = copy.deepcopy(self.system).requires_grad_(False)
+        self.optimizer = torch.optim.AdamW(self._parameter_groups(), weight_decay=config.weight_decay)
+        self.step = 0
+
+    def initialize(self, source: str) -> None:
+        """Start from weights (see ``weights.find_safetensors``); networks that are not there start fresh.
+
+        Raises:
+            ValueError: a network of another shape.
+        """
+        networks = self.system.parts()
+        for kind, file in find_safetensors(source).items():
+            if kind in networks:
+                try:
+                    networks[kind].load_state_dict(load_tensors(file))
+                except RuntimeError as error:
+                    raise ValueError(f"{file.path}: does not fit the configuration: {error}") from error
+        self.average.load_state_dict(self.system.state_dict())
+
+    def resume(self) -> None:
+        """Go on from the checkpoint of the run."""
+        tensors, notes = checkpoint.read(self.out / checkpoint.FILE)
+        checkpoint.restore(tensors, self.system, self.average, self.optimizer)
+        self.step = notes["step"]
+
+    def save(self) -> None:
+        """Write the state to go on from, and the averaged weights to read with."""
+        state = self.out / checkpoint.FILE
+        checkpoint.save(state, self.step, self.system, self.average, self.optimizer, config=as_tree(self.config))
+        for part, network in self.average.parts().items():
+            save_network(self.out / f"{part}{SUFFIX}", network, self.average.description(part), torch.float32)
+
+    def run(self, until: int | None = None) -> None:
+        """Train to the last step, or to step ``until``; Ctrl-C ends it early, with a checkpoint and no traceback."""
+        config = self.config
+        stop = config.steps if until is None else min(until, config.steps)
+        self.out.mkdir(parents=True, exist_ok=True)
+        (self.out / "config.yaml").write_text(yaml.safe_dump(plain(as_tree(config)), sort_keys=False), encoding="utf-8")
+        dataset = BatchDataset(list(config.sources.values()), config.batch_size, View.of(config.localization, config.recognizer), config.seed)
+        validation = Validation(config)
+        saved = time.monotonic()
+        with _Log(self.out, self.step) as log, _interruptible() as interrupted:
+            bar = tqdm(total=config.steps, initial=self.step, unit="step", smoothing=0.05, disable=None)
+            for batch in training_loader(dataset, self.step, stop, config.workers):
+                losses = self.take_step(batch)
+                bar.update()
+                bar.set_postfix(losses, refresh=False)
+                log.losses(self.step, losses, self.rate(), len(batch))
+                if self.step % config.evaluate_every == 0 or self.step == config.steps:
+                    log.figures(self.step, validation.evaluate(self.average, self.out, self.step))
+                if interrupted() or time.monotonic() - saved > 60 * config.checkpoint_minutes:
+                    self.save()
+                    saved = time.monotonic()
+                if interrupted():
+                    print(f"stopped after step {self.step}; go on with --resume {self.out}", file=sys.stderr)
+                    return
+            bar.close()
+        self.save()
+
+    def take_step(self, batch: Batch) -> dict[str, float]:
+        """One optimiser step; returns the losses."""
+        self.system.train()
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate() * group["relative_rate"]
+        rng = np.random.default_rng([self.config.seed, self.step])
+        losses = self.system(batch, self.step / self.config.steps, rng)
+        total = torch.stack(list(losses.values())).sum()
+        self.optimizer.zero_grad(set_to_none=True)
+        total.backward()
+        nn.utils.clip_grad_norm_(self.system.parameters(), self.config.gradient_norm)
+        self.optimizer.step()
+        self.step += 1
+        self._update_average()
+        return {name: loss.item() for name, loss in losses.items()}
+
+    def rate(self) -> float:
+        """Learning rate of the coming step: linear warm-up, then a cosine to a hundredth."""
+        config = self.config
+        warm = min(1.0, (self.step + 1) / max(1, config.warmup_steps))
+        return config.learning_rate * warm * (0.01 + 0.99 * (1 + math.cos(math.pi * self.step / config.steps)) / 2)
+
+    def _parameter_groups(self) -> list[dict[str, object]]:
+        """By part, for the localization network's own rate; biases and normalisation are not decayed."""
+        rates = {"rectifier": self.config.localization_rate if self.system.recognition else 1.0, "recognizer": 1.0}
+        groups: list[dict[str, object]] = []
+        for part, network in self.system.parts().items():
+            matrices = [p for p in network.parameters() if p.ndim > 1]
+            vectors = [p for p in network.parameters() if p.ndim <= 1]
+            groups.append({"params": matrices, "relative_rate": rates[part]})
+            groups.append({"params": vectors, "relative_rate": rates[part], "weight_decay": 0.0})
+        return groups
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        """Exponential moving average, faster at the start so that the first weights are soon forgotten."""
+        decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
+        current = self.system.state_dict()
+        for name, value in self.average.state_dict().items():
+            if value.dtype.is_floating_point:
+                value.lerp_(current[name], 1 - decay)
+            else:
+                value.copy_(current[name])
+
+
+class _Log:
+    """metrics.csv and TensorBoard events of a run."""
+
+    def __init__(self, out: Path, step: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._events = SummaryWriter(str(out), purge_step=step + 1)
+        self._file = (out / "metrics.csv").open("a", newline="", encoding="utf-8")
+        self._table = csv.writer(self._file)
+        if self._file.tell() == 0:
+            self._table.writerow(["step", "name", "value"])
+        self._crops, self._since = 0, time.monotonic()
+
+    def __enter__(self) -> _Log:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._events.close()
+        self._file.close()
+
+    def losses(self, step: int, losses: dict[str, float], rate: float, crops: int) -> None:
+        """Every fiftieth step."""
+        self._crops += crops
+        if step % 50:
+            return
+        speed = self._crops / (time.monotonic() - self._since)
+        self._crops, self._since = 0, time.monotonic()
+        self.figures(step, {**losses, "learning_rate": rate, "crops_per_second": speed})
+
+    def figures(self, step: int, figures: dict[str, float]) -> None:
+        for name, value in figures.items():
+            self._table.writerow([step, name, f"{value:.6g}"])
+            self._events.add_scalar(name, value, step)
+        self._file.flush()
+
+
+@contextmanager
+def _interruptible() -> Iterator:
+    """Ctrl-C and SIGTERM only set a flag; yields the function that tells it. A second Ctrl-C stops at once."""
+    flag: list[int] = []
+
+    def note(number: int, _: object) -> None:
+        flag.append(number)
+        signal.signal(number, previous[number])
+
+    previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(flag)
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def plain(value: object) -> object:
+    """Tuples as lists, which YAML can hold."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value

@@ -1,0 +1,98 @@
+"""What the networks are taught: control points, characters frame by frame, and texts (CTC)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rectify.conventions import TEXT_EXTENT
+
+IGNORE = -100
+"""Frame target of words without known alignment; cross-entropy leaves it out."""
+LETTER_CORE = 0.6
+"""The middle part of a letter that its frames are to show; between two cores lies the blank."""
+REACH = 1.2
+"""Control points beyond this get a penalty of their own: the border gives them no other gradient."""
+
+
+def geometry_loss(predicted: Tensor, true: Tensor, cols: int, end_weight: float) -> Tensor:
+    """Smooth-L1 between control points (N, K, 2), mean over the samples whose truth is known (not NaN).
+
+    Args:
+        end_weight: of the first and last column against the rest; a letter cut off costs more than a bent one.
+    """
+    known = ~torch.isnan(true[:, 0, 0])
+    if not known.any():
+        return predicted.sum() * 0
+    errors = F.smooth_l1_loss(predicted[known], true[known], reduction="none", beta=0.05)
+    weights = torch.ones(cols, dtype=errors.dtype)
+    weights[[0, -1]] = end_weight
+    weights = weights / weights.mean()
+    return (errors.unflatten(1, (-1, cols)) * weights[:, None]).mean()
+
+
+def reach_penalty(predicted: Tensor) -> Tensor:
+    """Mean squared distance of control points (N, K, 2) beyond ±``REACH``."""
+    return F.relu(predicted.abs() - REACH).square().mean()
+
+
+def alignment_targets(classes: Sequence[int], extents: NDArray[np.floating] | None, frames: int) -> NDArray[np.int64]:
+    """The class that each frame of a rectified word is to show.
+
+    A frame within the core of a letter shows it, others the blank; each letter has at least one frame, and doubled
+    letters have a blank between them.
+
+    Args:
+        classes: of the letters.
+        extents: (letters, 2) of each letter in flat coordinates.
+        frames: T, evenly over the canonical frame.
+
+    Returns:
+        (frames,) classes, 0 is the blank; all ``IGNORE`` where the extents are unknown or the frames do not suffice.
+    """
+    unknown = np.full(frames, IGNORE, np.int64)
+    if extents is None:
+        return unknown
+    centers = ((2 * np.arange(frames) + 1) / frames - 1) / TEXT_EXTENT[0]
+    targets = np.zeros(frames, np.int64)
+    previous_end, previous_class = 0, -1
+    for letter, (left, right) in zip(classes, extents, strict=True):
+        middle, half = (left + right) / 2, LETTER_CORE * (right - left) / 2
+        first, last = np.searchsorted(centers, [middle - half, middle + half])
+        if first == last:
+            first = min(frames - 1, max(0, int(np.abs(centers - middle).argmin())))
+        first = max(int(first), previous_end + (letter == previous_class))
+        last = max(int(last), first + 1)
+        if last > frames:
+            return unknown
+        targets[first:last] = letter
+        previous_end, previous_class = last, letter
+    return targets
+
+
+def alignment_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """Cross-entropy of frames: logits (N, T, C), targets (N, T) with ``IGNORE`` for unknown ones.
+
+    The mean runs over all N words, so that words of unknown alignment do not raise the weight of the rest.
+    """
+    losses = F.cross_entropy(logits.transpose(1, 2), targets, ignore_index=IGNORE, reduction="none")
+    return losses.mean()
+
+
+def ctc_loss(logits: Tensor, classes: Sequence[Sequence[int]]) -> Tensor:
+    """Connectionist temporal classification (Graves et al., ICML 2006), mean over words and letters.
+
+    Args:
+        logits: (N, T, C), class 0 the blank.
+        classes: the letters of each word. A word longer than its frames allow counts nothing.
+    """
+    lengths = torch.tensor([len(word) for word in classes])
+    targets = torch.tensor([letter for word in classes for letter in word])
+    frames = torch.full((len(classes),), logits.shape[1])
+    log_probabilities = logits.float().log_softmax(2).transpose(0, 1)
+    return F.ctc_loss(log_probabilities, targets, frames, lengths, zero_infinity=True)

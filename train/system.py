@@ -1,0 +1,126 @@
+"""The networks of a run joined by the sampler, and the losses of a batch."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from data.loader import Batch
+from recognizer.charset import Charset
+from recognizer.network import RecognitionNetwork
+from rectify.conventions import canonical_points, to_pixels
+from rectify.network import LocalizationNetwork
+from rectify.sampler import sample, tps_grid
+from rectify.shape import sample_width, text_shape
+from train.config import Config
+from train.losses import alignment_loss, alignment_targets, ctc_loss, geometry_loss, reach_penalty
+
+
+class System(nn.Module):
+    """Localization network and recogniser, trained as one; either may be absent."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        self.localization = LocalizationNetwork(config.localization) if config.rectify else None
+        self.recognition = RecognitionNetwork(config.recognizer) if config.recognizer else None
+        self.charset = Charset(config.recognizer.charset) if config.recognizer else None
+        self.to(memory_format=torch.channels_last)
+
+    def control_points(self, batch: Batch) -> Tensor:
+        """(N, K, 2) normalised; the crop's own rectangle without a localization network."""
+        if self.localization is not None:
+            return self.localization(batch.thumbnails.contiguous(memory_format=torch.channels_last))
+        identity = canonical_points(self.config.localization.rows, self.config.localization.cols)
+        return torch.from_numpy(identity).float().expand(len(batch), -1, -1)
+
+    def forward(self, batch: Batch, progress: float, rng: np.random.Generator) -> dict[str, Tensor]:
+        """Weighted losses by name, to be added up.
+
+        Args:
+            progress: 0..1 of the run.
+            rng: for the width jitter.
+        """
+        weights = self.config.losses
+        points = self.control_points(batch)
+        losses = {}
+        if self.localization is not None:
+            cols = self.config.localization.cols
+            losses["geometry"] = weights.geometry * geometry_loss(
+                points, batch.control_points, cols, weights.end_weight
+            )
+            losses["reach"] = weights.reach * reach_penalty(points)
+        if self.recognition is not None:
+            with_alignment = weights.alignment > 0 and progress < weights.alignment_share
+            losses |= self._reading_losses(batch, points, with_alignment, rng)
+        return losses
+
+    def _reading_losses(
+        self, batch: Batch, points: Tensor, with_alignment: bool, rng: np.random.Generator
+    ) -> dict[str, Tensor]:
+        assert self.recognition is not None and self.charset is not None
+        classes = [self.charset.encode(label) for label in batch.labels]
+        jitter = np.exp(rng.normal(0, self.config.width_jitter, len(batch)))
+        widths = self.widths(points, batch.sizes) * jitter
+        ctc, alignment = points.new_zeros(()), points.new_zeros(())
+        for group in np.array_split(np.argsort(widths), self.config.groups):
+            words = [classes[index] for index in group]
+            width = self._group_width(widths[group], max(map(len, words)))
+            logits = self.recognition(self.sample(batch, points, group.tolist(), width))
+            share = len(group) / len(batch)
+            ctc = ctc + share * ctc_loss(logits, words)
+            if with_alignment:
+                targets = [
+                    alignment_targets(word, batch.characters[index], logits.shape[1])
+                    for word, index in zip(words, group, strict=True)
+                ]
+                alignment = alignment + share * alignment_loss(logits, torch.from_numpy(np.stack(targets)))
+        losses = {"ctc": self.config.losses.ctc * ctc}
+        if with_alignment:
+            losses["alignment"] = self.config.losses.alignment * alignment
+        return losses
+
+    def widths(self, points: Tensor, sizes: Tensor) -> np.ndarray:
+        """Width in pixels (N,) at which each word is sampled."""
+        config, sampling = self.config.localization, asdict(self.config.sampling)
+        pixels = np.stack(
+            [
+                to_pixels(one, size)
+                for one, size in zip(points.detach().double().numpy(), sizes.tolist(), strict=True)
+            ]
+        )
+        lengths, heights = text_shape(pixels, config.rows, config.cols)
+        return np.array([sample_width(a, b, sampling) for a, b in zip(lengths, heights, strict=True)], np.float64)
+
+    def _group_width(self, widths: np.ndarray, longest: int) -> int:
+        """One width for a group: its median, with at least two frames for each letter of the longest word and one."""
+        sampling = self.config.sampling
+        least = max(sampling.min_width, 4 * (2 * longest + 1))
+        wanted = sampling.width_multiple * round(float(np.median(widths)) / sampling.width_multiple)
+        enough = sampling.width_multiple * -(-least // sampling.width_multiple)
+        return min(sampling.max_width, max(wanted, enough))
+
+    def sample(self, batch: Batch, points: Tensor, indices: list[int], width: int) -> Tensor:
+        """Rectified crops (len(indices), 3, height, width) in 0..255."""
+        config = self.config.localization
+        crops, sizes = batch.crops(indices)
+        grid = tps_grid(points[indices], config.rows, config.cols, self.config.sampling.height, width)
+        # Normalised in the crop → normalised on the canvas, whose top left corner the crop fills.
+        scale = sizes / torch.tensor(crops.shape[:1:-1])
+        return sample(crops, (grid + 1) * scale[:, None, None, :] - 1).contiguous(memory_format=torch.channels_last)
+
+    def parts(self) -> dict[str, nn.Module]:
+        """The networks that are there, by the names they have on disk."""
+        both = {"rectifier": self.localization, "recognizer": self.recognition}
+        return {name: network for name, network in both.items() if network is not None}
+
+    def description(self, part: str) -> dict[str, Any]:
+        """What the weights of a part say of themselves."""
+        if part == "rectifier":
+            return {"format": 1, "kind": part, **asdict(self.config.localization)}
+        assert self.config.recognizer is not None
+        return {"format": 1, "kind": part, **asdict(self.config.recognizer), **asdict(self.config.sampling)}

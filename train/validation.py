@@ -1,0 +1,119 @@
+"""Figures and a picture of held-out samples while a run trains."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from data.loader import Batch, SampleSet, View, collate
+from recognizer.ctc import greedy
+from rectify.conventions import to_pixels
+from rectify.overlay import draw_overlay
+from rectify.shape import resize
+from train.config import Config
+from train.metrics import WordAccuracy, normalize
+from train.system import System
+
+BATCH = 64
+PICTURES = 24
+EPE_SIZE = (192, 64)
+"""(width, height) of the crop whose pixels end-point errors are given in."""
+
+
+@dataclass
+class _Tally:
+    """What is counted over a set."""
+
+    accuracy: WordAccuracy = field(default_factory=WordAccuracy)
+    errors: list[float] = field(default_factory=list)
+
+    def figures(self, name: str, reads: bool) -> dict[str, float]:
+        figures = {f"{name}/word_accuracy": self.accuracy.summary()} if reads else {}
+        if self.errors:
+            figures[f"{name}/end_point_error"] = float(np.mean(self.errors))
+        return figures
+
+
+class Validation:
+    """Evaluates on the held-out samples of the sources and on the validation sources of a configuration."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        kept = {name: SampleSet(source, held_out=True) for name, source in config.sources.items() if source.hold_out}
+        whole = {
+            name: SampleSet(replace(source, hold_out=1), held_out=True) for name, source in config.validation.items()
+        }
+        self.sets = kept | whole
+        self.view = View.of(config.localization, config.recognizer)
+
+    @torch.no_grad()
+    def evaluate(self, system: System, out: Path, step: int) -> dict[str, float]:
+        """Word accuracy (36 characters, percent) and end-point error (pixels at 64 × 192) by set.
+
+        Also writes ``out/rectified-STEP.png``: crops with their points beside what the recogniser gets.
+        """
+        system.eval()
+        figures: dict[str, float] = {}
+        pictures: list[NDArray[np.uint8]] = []
+        for name, data in self.sets.items():
+            tally = _Tally()
+            most = min(len(data), self.config.evaluate_most)
+            chosen = np.linspace(0, len(data) - 1, most).round().astype(int).tolist()
+            for start in range(0, most, BATCH):
+                samples = [data[index] for index in chosen[start : start + BATCH]]
+                batch = collate(samples, self.view)
+                points = system.control_points(batch)
+                texts = self._read(system, batch, points)
+                self._count(tally, batch, points, texts)
+                if start == 0:
+                    crops = [sample[0] for sample in samples]
+                    pictures += self._pictures(system, crops, batch, points, texts)
+            figures |= tally.figures(name, system.recognition is not None)
+        if pictures:
+            cv2.imwrite(str(out / f"rectified-{step:06d}.png"), np.concatenate(pictures)[..., ::-1])
+        return figures
+
+    def _read(self, system: System, batch: Batch, points: torch.Tensor) -> list[str]:
+        """Greedy texts; crops of one width are read together, as in every runtime."""
+        texts = [""] * len(batch)
+        if system.recognition is None or system.charset is None:
+            return texts
+        widths = system.widths(points, batch.sizes)
+        for width in np.unique(widths):
+            group = np.flatnonzero(widths == width).tolist()
+            logits = system.recognition(system.sample(batch, points, group, int(width)))
+            for index, (classes, _) in zip(group, greedy(logits.numpy()), strict=True):
+                texts[index] = system.charset.decode(classes)
+        return texts
+
+    @staticmethod
+    def _count(tally: _Tally, batch: Batch, points: torch.Tensor, texts: list[str]) -> None:
+        for label, text in zip(batch.labels, texts, strict=True):
+            if normalize(label):
+                tally.accuracy.update(normalize(label), normalize(text))
+        scale = torch.tensor(EPE_SIZE) / 2
+        errors = ((points - batch.control_points) * scale).norm(dim=-1).mean(-1)
+        tally.errors += errors[~errors.isnan()].tolist()
+
+    def _pictures(
+        self, system: System, crops: list[NDArray[np.uint8]], batch: Batch, points: torch.Tensor, texts: list[str]
+    ) -> list[NDArray[np.uint8]]:
+        """Rows of the overlay, the rectified crop and its text."""
+        config = self.config.localization
+        rows = []
+        for index, crop in enumerate(crops[:PICTURES]):
+            pixels = to_pixels(points[index].double().numpy(), crop.shape[1::-1])
+            flat = system.sample(batch, points, [index], 192)[0].permute(1, 2, 0).clamp(0, 255).byte().numpy()
+            overlay = resize(draw_overlay(crop, pixels, config.rows, config.cols), (288, 96))
+            text = np.full((96, 288, 3), 255, np.uint8)
+            for line, written in enumerate((batch.labels[index], texts[index])):
+                cv2.putText(text, written, (4, 36 + 36 * line), cv2.FONT_HERSHEY_SIMPLEX, 0.8, (0, 0, 0), 1, cv2.LINE_AA)
+            rows.append(np.concatenate([overlay, resize(flat, (576, 96)), text], axis=1))
+        return rows
+
+

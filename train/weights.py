@@ -1,0 +1,58 @@
+"""Weights between runs: networks in safetensors files that say what they hold."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from rectify.weights_io import METADATA_KEY, WeightFile, read_weight_file
+
+SUFFIX = ".safetensors"
+
+
+def save_network(path: Path, network: nn.Module, description: Mapping[str, Any], dtype: torch.dtype) -> None:
+    """Write a network's weights with their description beside ``path`` and move them into place.
+
+    Args:
+        dtype: of the floating point tensors on disk.
+    """
+    tensors = {
+        name: (value.to(dtype) if value.is_floating_point() else value).contiguous().clone()
+        for name, value in network.state_dict().items()
+    }
+    partial = path.with_name(path.name + ".partial")
+    save_file(tensors, partial, {METADATA_KEY: json.dumps(description)})
+    partial.chmod(0o644)
+    os.replace(partial, path)
+
+
+def find_safetensors(source: str | Path) -> dict[str, WeightFile]:
+    """The networks by kind that training can start from.
+
+    Args:
+        source: ``shipped``, the folder of a run or of exported weights, or one .safetensors file.
+
+    Raises:
+        FileNotFoundError, ValueError: none there.
+    """
+    root = Path(__file__).parents[1]
+    places = [root / "rectify" / "weights", root / "recognizer" / "weights"] if source == "shipped" else [Path(source)]
+    paths = [path for place in places for path in (sorted(place.glob(f"*{SUFFIX}")) if place.is_dir() else [place])]
+    if not paths:
+        raise FileNotFoundError(f"{source}: holds no {SUFFIX} weights to train on from")
+    found = {file.kind: file for file in map(read_weight_file, paths)}
+    if any(file.onnx for file in found.values()):
+        raise ValueError(f"{source}: training needs the {SUFFIX} file, not the ONNX one")
+    return found
+
+
+def load_tensors(file: WeightFile) -> dict[str, Tensor]:
+    """A network's tensors, floating point ones in float32 whatever they have on disk."""
+    return {name: value.float() if value.is_floating_point() else value for name, value in load_file(file.path).items()}

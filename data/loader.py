@@ -1,4 +1,4 @@
-"""Training batches: which sample stands at which step, decoded, augmented and packed; a function of (seed, step) alone."""
+"""Training batches, decoded, augmented and packed; which samples a batch holds depends on (seed, step) alone."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ class RecognizerConfig:
     """Shape of a recognition network."""
 
     charset: str = ASCII94
-    stem: int = 24
+    stem: int = 32
     """Channels at half resolution."""
     channels: tuple[int, int, int] = (48, 96, 192)
     """Channels at 8, 4 and 2 rows."""

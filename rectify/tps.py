@@ -27,7 +27,7 @@ def tps_basis(points: Points, rows: int, cols: int) -> NDArray[np.float64]:
     """
     points = np.asarray(points, np.float64)
     features = np.column_stack([_radial(points, canonical_points(rows, cols)), np.ones(len(points)), points])
-    return features @ _coefficients(rows, cols)
+    return np.asarray(features @ _coefficients(rows, cols), np.float64)
 
 
 @lru_cache(maxsize=64)
@@ -69,7 +69,7 @@ def text_outline(control_points: Points, rows: int, cols: int, samples: int = 17
 
 
 @lru_cache(maxsize=16)
-def _coefficients(rows: int, cols: int) -> NDArray[np.float64]:
+def _coefficients(rows: int, cols: int) -> Points:
     """Spline coefficients of each control point (rows·cols + 3, rows·cols): the inverse of the spline's system without
     the columns that meet zeros."""
     control = canonical_points(rows, cols)
@@ -82,7 +82,7 @@ def _coefficients(rows: int, cols: int) -> NDArray[np.float64]:
     return np.linalg.inv(system)[:, :count]
 
 
-def _radial(a: Points, b: Points) -> NDArray[np.float64]:
+def _radial(a: Points, b: Points) -> Points:
     """r² log r² between each of a (M, 2) and each of b (K, 2), (M, K); zero at r = 0."""
     squared = (a[:, None, 0] - b[:, 0]) ** 2 + (a[:, None, 1] - b[:, 1]) ** 2
     return squared * np.log(np.where(squared > 0, squared, 1.0))

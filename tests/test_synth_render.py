@@ -41,7 +41,7 @@ def test_samples_decode_and_carry_their_geometry(synthetic: Path) -> None:
         geometry = WordGeometry.from_json(record.geometry)
         assert geometry.size == image.shape[1::-1]
         assert len(geometry.characters) == len(record.label)
-        assert 8 <= min(geometry.size) and geometry.size[0] * geometry.size[1] <= 1.1 * 64 * 192
+        assert min(geometry.size) >= 8 and geometry.size[0] * geometry.size[1] <= 1.1 * 64 * 192
 
 
 def test_set_word_fills_its_ink_box_and_orders_the_letters(fonts: Path) -> None:

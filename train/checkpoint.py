@@ -16,7 +16,9 @@ FILE = "training.state"
 """Not called .safetensors, since it is no weight file to read with; those stand beside it."""
 
 
-def save(path: Path, step: int, model: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer, **notes: Any) -> None:
+def save(
+    path: Path, step: int, model: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer, **notes: Any
+) -> None:
     """Write the state after ``step`` steps beside ``path`` and move it into place.
 
     Args:

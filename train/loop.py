@@ -78,7 +78,12 @@ class Training:
         stop = config.steps if until is None else min(until, config.steps)
         self.out.mkdir(parents=True, exist_ok=True)
         (self.out / "config.yaml").write_text(yaml.safe_dump(plain(as_tree(config)), sort_keys=False), encoding="utf-8")
-        dataset = BatchDataset(list(config.sources.values()), config.batch_size, View.of(config.localization, config.recognizer), config.seed)
+        dataset = BatchDataset(
+            list(config.sources.values()),
+            config.batch_size,
+            View.of(config.localization, config.recognizer),
+            config.seed,
+        )
         validation = Validation(config)
         saved = time.monotonic()
         with _Log(self.out, self.step) as log, _interruptible() as interrupted:
@@ -187,7 +192,7 @@ def _interruptible() -> Iterator:
 
     def note(number: int, _: object) -> None:
         flag.append(number)
-        signal.signal(number, previous[number])
+        signal.signal(number, previous[signal.Signals(number)])
 
     previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -67,7 +67,7 @@ class System(nn.Module):
         jitter = np.exp(rng.normal(0, self.config.width_jitter, len(batch)))
         widths = self.widths(points, batch.sizes) * jitter
         ctc, alignment = points.new_zeros(()), points.new_zeros(())
-        for group in np.array_split(np.argsort(widths), self.config.groups):
+        for group in self._groups(widths):
             words = [classes[index] for index in group]
             width = self._group_width(widths[group], max(map(len, words)))
             logits = self.recognition(self.sample(batch, points, group.tolist(), width))
@@ -88,13 +88,16 @@ class System(nn.Module):
         """Width in pixels (N,) at which each word is sampled."""
         config, sampling = self.config.localization, asdict(self.config.sampling)
         pixels = np.stack(
-            [
-                to_pixels(one, size)
-                for one, size in zip(points.detach().double().numpy(), sizes.tolist(), strict=True)
-            ]
+            [to_pixels(one, size) for one, size in zip(points.detach().double().numpy(), sizes.tolist(), strict=True)]
         )
         lengths, heights = text_shape(pixels, config.rows, config.cols)
         return np.array([sample_width(a, b, sampling) for a, b in zip(lengths, heights, strict=True)], np.float64)
+
+    def _groups(self, widths: np.ndarray) -> list[np.ndarray]:
+        """Indices of the words by rising width, in parts of the configured shares."""
+        ends = np.cumsum(self.config.groups)[:-1] / sum(self.config.groups) * len(widths)
+        parts = np.split(np.argsort(widths, kind="stable"), np.rint(ends).astype(int))
+        return [part for part in parts if len(part)]
 
     def _group_width(self, widths: np.ndarray, longest: int) -> int:
         """One width for a group: its median, with at least two frames for each letter of the longest word and one."""

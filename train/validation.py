@@ -112,8 +112,8 @@ class Validation:
             overlay = resize(draw_overlay(crop, pixels, config.rows, config.cols), (288, 96))
             text = np.full((96, 288, 3), 255, np.uint8)
             for line, written in enumerate((batch.labels[index], texts[index])):
-                cv2.putText(text, written, (4, 36 + 36 * line), cv2.FONT_HERSHEY_SIMPLEX, 0.8, (0, 0, 0), 1, cv2.LINE_AA)
+                cv2.putText(
+                    text, written, (4, 36 + 36 * line), cv2.FONT_HERSHEY_SIMPLEX, 0.8, (0, 0, 0), 1, cv2.LINE_AA
+                )
             rows.append(np.concatenate([overlay, resize(flat, (576, 96)), text], axis=1))
         return rows
-
-

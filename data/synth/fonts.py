@@ -81,14 +81,16 @@ class FontBook:
     """
 
     def __init__(self, folders: Iterable[str | Path], split: str = "all") -> None:
-        folders = [Path(folder) for folder in folders]
+        places = [Path(folder) for folder in folders]
         families: dict[str, list[str]] = defaultdict(list)
-        for folder in folders:
-            for path in sorted(folder.rglob("*")):
+        for place in places:
+            for path in sorted(place.rglob("*")):
                 if path.suffix.lower() in (".ttf", ".otf") and in_split(_family(path), split):
                     families[_family(path)].append(str(path))
         if not families:
-            raise ValueError(f"no .ttf or .otf font of the {split} split in {', '.join(map(str, folders)) or 'no folder'}")
+            raise ValueError(
+                f"no .ttf or .otf font of the {split} split in {', '.join(map(str, places)) or 'no folder'}"
+            )
         # By name and not by folder, so that the same fonts in other places give the same samples.
         self.families = [sorted(files, key=lambda file: Path(file).name) for _, files in sorted(families.items())]
 

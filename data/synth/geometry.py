@@ -68,17 +68,17 @@ class WordGeometry:
     characters: tuple[tuple[float, float], ...] = ()
     """Horizontal extent of each character in flat coordinates."""
 
-    def map(self, flat: Points) -> NDArray[np.float64]:
+    def map(self, flat: Points) -> Points:
         """Flat points (M, 2) as normalised points (M, 2) of the crop."""
         flat = np.asarray(flat, np.float64)
         bent = self.curve.bend(flat[:, 0] * (self.length / 2), flat[:, 1] / 2, self.length)
         return project(np.asarray(self.matrix), np.stack(bent, axis=1))
 
-    def control_points(self, rows: int, cols: int) -> NDArray[np.float64]:
+    def control_points(self, rows: int, cols: int) -> Points:
         """True control points (rows·cols, 2), normalised in the crop, on the outline enlarged by the margin."""
         return self.map(canonical_points(rows, cols) / np.array(TEXT_EXTENT))
 
-    def outline(self, samples: int = 17) -> NDArray[np.float64]:
+    def outline(self, samples: int = 17) -> Points:
         """The ink box in the crop, normalised (2·samples, 2): top edge rightwards, then bottom edge leftwards."""
         x = np.linspace(-1, 1, samples)
         top = np.column_stack([x, np.full(samples, -1.0)])

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.synth.geometry import Curve, WordGeometry
+from rectify.conventions import Points
 
 Rng = np.random.Generator
 Matrix = NDArray[np.float64]
@@ -89,7 +90,7 @@ def _perspective(length: float, curve: Curve, rng: Rng) -> Matrix:
     return np.array([[1, 0, 0], [slope, 1, 0], [across / reach, down / max(1.0, reach / 2), 1.0]])
 
 
-def _crop(outline: NDArray[np.float64], rng: Rng) -> tuple[float, float, float, float]:
+def _crop(outline: Points, rng: Rng) -> tuple[float, float, float, float]:
     """(left, top, right, bottom) of the crop: the outline's bounds and what annotators and detectors leave around."""
     (left, top), (right, bottom) = outline.min(0), outline.max(0)
     count = len(outline) // 2
@@ -135,5 +136,3 @@ def flat_coordinates(geometry: WordGeometry) -> tuple[NDArray[np.float32], NDArr
     bent_y = (inverse[1, 0] * x + inverse[1, 1] * y + inverse[1, 2]) / depth
     flat_x, flat_y = geometry.curve.straighten(bent_x, bent_y, np.float32(geometry.length))
     return flat_x * np.float32(2 / geometry.length), flat_y * np.float32(2)
-
-

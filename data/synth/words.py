@@ -96,7 +96,10 @@ def _number(rng: np.random.Generator) -> str:
     if style == 7:
         return f"{_digits(rng, 1, 4)}%" if rng.random() < 0.5 else f"{_digits(rng, 1, 3)},{_digits(rng, 3, 4)}"
     if style == 8:
-        return _digits(rng, 1, 3) + ("st", "nd", "rd", "th", "am", "pm", "PM", "AM", "m", "km", "ft")[int(rng.integers(11))]
+        return (
+            _digits(rng, 1, 3)
+            + ("st", "nd", "rd", "th", "am", "pm", "PM", "AM", "m", "km", "ft")[int(rng.integers(11))]
+        )
     return _digits(rng, 5, 12)
 
 

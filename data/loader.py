@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -34,7 +34,7 @@ class Source:
     paths: tuple[str, ...]
     """LMDB folders, or folders that hold LMDB folders."""
     share: float = 1.0
-    """Part of every batch, relative to the other sources'."""
+    """Part of every batch, relative to the other sources'; 0 leaves the source out."""
     augment: bool = False
     """For photographs; rendered words come with their own variety."""
     hold_out: int = 0
@@ -151,10 +151,14 @@ def fit(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 class BatchDataset(Dataset[Batch]):
     """Batch number ``step`` of a run, whoever asks for it and when."""
 
-    def __init__(self, sources: Sequence[Source], batch_size: int, view: View, seed: int) -> None:
-        self.sets = [SampleSet(source) for source in sources]
-        self.augmentations = [Augmentation() if source.augment else None for source in sources]
-        self.counts = _split(batch_size, [source.share for source in sources])
+    def __init__(self, sources: Mapping[str, Source], batch_size: int, view: View, seed: int) -> None:
+        used = {name: source for name, source in sources.items() if source.share > 0}
+        for name, source in used.items():
+            if not source.paths:
+                raise ValueError(f"nothing to train on: set sources.{name}.paths=[LMDB], or sources.{name}.share=0")
+        self.sets = [SampleSet(source) for source in used.values()]
+        self.augmentations = [Augmentation() if source.augment else None for source in used.values()]
+        self.counts = _split(batch_size, [source.share for source in used.values()])
         self.view, self.seed = view, seed
         self.charset = Charset(view.charset)
 

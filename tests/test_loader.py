@@ -27,7 +27,7 @@ def same(first: Batch, second: Batch) -> bool:
 
 
 def test_a_batch_depends_on_seed_and_step_alone(synthetic: Path) -> None:
-    sources = [Source((str(synthetic),), share=1, augment=True), Source((str(synthetic),), share=1)]
+    sources = {"photos": Source((str(synthetic),), augment=True), "rendered": Source((str(synthetic),))}
     first, second = (BatchDataset(sources, 8, VIEW, seed=1) for _ in range(2))
     assert same(first[3], second[3])
     assert not same(first[3], first[4])
@@ -35,14 +35,14 @@ def test_a_batch_depends_on_seed_and_step_alone(synthetic: Path) -> None:
 
 
 def test_workers_give_the_batches_in_order(synthetic: Path) -> None:
-    dataset = BatchDataset([Source((str(synthetic),))], 4, VIEW, seed=1)
+    dataset = BatchDataset({"words": Source((str(synthetic),))}, 4, VIEW, seed=1)
     batches = list(training_loader(dataset, 2, 6, workers=2))
     assert len(batches) == 4
     assert all(same(batch, dataset[step]) for step, batch in enumerate(batches, start=2))
 
 
 def test_an_epoch_shows_every_sample_once(synthetic: Path) -> None:
-    dataset = BatchDataset([Source((str(synthetic),))], 8, VIEW, seed=1)
+    dataset = BatchDataset({"words": Source((str(synthetic),))}, 8, VIEW, seed=1)
     shown = sorted(bytes(crop.numpy()) for step in range(4) for crop in _crops(dataset[step]))
     stored = sorted(
         bytes(fit(cv2.imdecode(np.frombuffer(r.image, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]))
@@ -56,7 +56,12 @@ def _crops(batch: Batch) -> list:
 
 
 def test_shares_are_kept_in_every_batch(synthetic: Path) -> None:
-    sources = [Source((str(synthetic),), share=0.7), Source((str(synthetic),), share=0.3, augment=True)]
+    path = (str(synthetic),)
+    sources = {
+        "rendered": Source(path, share=0.7),
+        "photos": Source(path, share=0.3, augment=True),
+        "unused": Source((), share=0),
+    }
     batch = BatchDataset(sources, 10, VIEW, seed=1)[0]
     assert int((~batch.control_points[:, 0, 0].isnan()).sum()) == 7
 
@@ -84,7 +89,7 @@ def test_unknown_characters_are_dropped_and_empty_labels_replaced(tmp_path: Path
     with LmdbWriter(tmp_path / "labels") as writer:
         for label in ("ab c", "é", "x"):
             writer.add(image, label)
-    dataset = BatchDataset([Source((str(tmp_path / "labels"),))], 3, VIEW, seed=0)
+    dataset = BatchDataset({"labels": Source((str(tmp_path / "labels"),))}, 3, VIEW, seed=0)
     assert set(dataset[0].labels) == {"abc", "x"}
 
 
@@ -106,3 +111,8 @@ def test_augmentation_leaves_torchs_generator_alone() -> None:
     first, second = (Augmentation()(image, np.random.default_rng(4)) for _ in range(2))
     np.testing.assert_array_equal(first, second)
     assert first.dtype == np.uint8 and torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_source_without_paths_is_an_error_that_says_what_to_set() -> None:
+    with pytest.raises(ValueError, match=r"set sources\.photos\.paths"):
+        BatchDataset({"photos": Source(())}, 4, VIEW, seed=1)

@@ -79,7 +79,7 @@ class Training:
         self.out.mkdir(parents=True, exist_ok=True)
         (self.out / "config.yaml").write_text(yaml.safe_dump(plain(as_tree(config)), sort_keys=False), encoding="utf-8")
         dataset = BatchDataset(
-            list(config.sources.values()),
+            config.sources,
             config.batch_size,
             View.of(config.localization, config.recognizer),
             config.seed,

@@ -48,7 +48,7 @@ class Validation:
         whole = {
             name: SampleSet(replace(source, hold_out=1), held_out=True) for name, source in config.validation.items()
         }
-        self.sets = kept | whole
+        self.sets = {name: data for name, data in (kept | whole).items() if len(data)}
         self.view = View.of(config.localization, config.recognizer)
 
     @torch.no_grad()

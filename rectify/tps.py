@@ -7,27 +7,32 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from rectify.arrays import Array, like, namespace
 from rectify.conventions import TEXT_EXTENT, Points, canonical_points, pixel_grid
 
 
-def tps_basis(points: Points, rows: int, cols: int) -> NDArray[np.float64]:
+def tps_basis(points: Array, rows: int, cols: int) -> Array:
     """Weights of the control points at any points of the canonical frame.
 
     ``tps_basis(p, rows, cols) @ control_points`` is where the spline through the control points takes ``p``.
 
     Args:
-        points: (M, 2) points of the canonical frame, normalised.
+        points: (..., 2) points of the canonical frame, normalised; numpy, or torch to differentiate in them.
         rows, cols: grid of control points, at least 2 × 2.
 
     Returns:
-        (M, rows·cols) float64. Each row sums to one; affine maps are reproduced exactly.
+        (..., rows·cols), float64 in numpy, the points' dtype in torch. Each row sums to one; affine maps are
+        reproduced exactly.
 
     Source: Bookstein, "Principal Warps", PAMI 1989; the inverse of its system is taken once, here, because the
     canonical points never move (Shi et al., RARE, CVPR 2016, section 3.1.2).
     """
-    points = np.asarray(points, np.float64)
-    features = np.column_stack([_radial(points, canonical_points(rows, cols)), np.ones(len(points)), points])
-    return np.asarray(features @ _coefficients(rows, cols), np.float64)
+    xp = namespace(points)
+    if xp is np:
+        points = np.asarray(points, np.float64)
+    radial = _radial(points, like(points, canonical_points(rows, cols)))
+    features = xp.concatenate([radial, xp.ones_like(points[..., :1]), points], axis=-1)
+    return features @ like(points, _coefficients(rows, cols))
 
 
 @lru_cache(maxsize=64)
@@ -82,7 +87,8 @@ def _coefficients(rows: int, cols: int) -> Points:
     return np.linalg.inv(system)[:, :count]
 
 
-def _radial(a: Points, b: Points) -> Points:
-    """r² log r² between each of a (M, 2) and each of b (K, 2), (M, K); zero at r = 0."""
-    squared = (a[:, None, 0] - b[:, 0]) ** 2 + (a[:, None, 1] - b[:, 1]) ** 2
-    return squared * np.log(np.where(squared > 0, squared, 1.0))
+def _radial(a: Array, b: Array) -> Array:
+    """r² log r² between each of a (..., 2) and each of b (K, 2), (..., K); zero at r = 0."""
+    xp = namespace(a)
+    squared = (a[..., None, 0] - b[:, 0]) ** 2 + (a[..., None, 1] - b[:, 1]) ** 2
+    return squared * xp.log(xp.where(squared > 0, squared, 1.0))

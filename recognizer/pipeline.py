@@ -17,6 +17,17 @@ from rectify.shape import text_shape
 from rectify.warp import warp
 from rectify.weights_io import find_weights
 
+TALL = 1.5
+"""Crops of at least this height to width may hold a word that runs up or down."""
+
+TURNS = {
+    0: np.eye(2, dtype=np.float32),
+    1: np.array([[0, 1], [-1, 0]], np.float32),
+    3: np.array([[0, -1], [1, 0]], np.float32),
+}
+"""Quarter turns to the left of a tall crop, and the matrix by which normalised points (N, 2) are multiplied from the
+right to come back to the crop as it was."""
+
 
 @dataclass(frozen=True, eq=False)
 class CropReading(Reading):
@@ -74,24 +85,31 @@ class Pipeline:
         """Reads many crops (see ``read``), in their order."""
         for image in images:
             check_image(image)
-        points, rows, cols = self._locate(images)
-        crops = [self._sample(image, p, rows, cols) for image, p in zip(images, points, strict=True)]
-        readings = self._recognize(crops)
-        return [
-            CropReading(r.text, r.confidence, self.rectifier is not None, p, rows, cols, image.shape[1::-1], crop)
-            for image, p, crop, r in zip(images, points, crops, readings, strict=True)
-        ]
+        places, rows, cols = self._locate(images)
+        crops = [self._sample(images[owner], points, rows, cols) for owner, points in places]
+        best: dict[int, CropReading] = {}
+        for (owner, points), crop, r in zip(places, crops, self._recognize(crops), strict=True):
+            if owner not in best or _preferred(r, best[owner]):
+                size = images[owner].shape[1::-1]
+                rectified = self.rectifier is not None
+                best[owner] = CropReading(r.text, r.confidence, rectified, points, rows, cols, size, crop)
+        return [best[owner] for owner in range(len(images))]
 
-    def _locate(self, images: Sequence[Image]) -> tuple[list[NDArray[np.float32]], int, int]:
-        """Control points in pixels of each image, and the grid's rows and columns."""
-        if self.rectifier is not None:
-            rows, cols = self.rectifier.rows, self.rectifier.cols
-            normalized = self.rectifier.locate(images)
-        else:
-            rows = cols = 2
-            normalized = np.broadcast_to(canonical_points(rows, cols), (len(images), rows * cols, 2))
-        points = [to_pixels(p, image.shape[1::-1]) for p, image in zip(normalized, images, strict=True)]
-        return [p.astype(np.float32) for p in points], rows, cols
+    def _locate(self, images: Sequence[Image]) -> tuple[list[tuple[int, NDArray[np.float32]]], int, int]:
+        """Where words may lie, as (index of the image, control points in its pixels), and the grid's rows and columns.
+
+        Rectifying, a tall crop has three such places: upright, and along either side.
+        """
+        if self.rectifier is None:
+            corners = canonical_points(2, 2)
+            return [(owner, _pixels(corners, image)) for owner, image in enumerate(images)], 2, 2
+        turns = [(owner, turn) for owner, image in enumerate(images) for turn in (TURNS if _is_tall(image) else (0,))]
+        located = self.rectifier.locate([np.rot90(images[owner], turn) for owner, turn in turns])
+        places = [
+            (owner, _pixels(points @ TURNS[turn], images[owner]))
+            for (owner, turn), points in zip(turns, located, strict=True)
+        ]
+        return places, self.rectifier.rows, self.rectifier.cols
 
     def _sample(self, image: Image, points: NDArray[np.float32], rows: int, cols: int) -> Image:
         """The flat word (height, W, 3) that the recogniser reads, straight from the source's pixels."""
@@ -111,3 +129,17 @@ class Pipeline:
                 batch = indices[start : start + self.batch_size]
                 readings.update(zip(batch, self.recognizer.read(np.stack([crops[i] for i in batch])), strict=True))
         return [readings[i] for i in range(len(crops))]
+
+
+def _is_tall(image: Image) -> bool:
+    return image.shape[0] >= TALL * image.shape[1]
+
+
+def _preferred(reading: Reading, other: Reading) -> bool:
+    """Whether the first is the better reading of one crop; any text is better than none."""
+    return (bool(reading.text), reading.confidence) > (bool(other.text), other.confidence)
+
+
+def _pixels(points: NDArray[np.floating], image: Image) -> NDArray[np.float32]:
+    """Normalised points in pixels of the image."""
+    return to_pixels(points, image.shape[1::-1]).astype(np.float32)

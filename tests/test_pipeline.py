@@ -9,7 +9,7 @@ import pytest
 
 from helpers import bars, noise, save_recognizer, save_rectifier
 from recognizer import Pipeline, Recognizer
-from recognizer.pipeline import CropReading
+from recognizer.pipeline import TURNS, CropReading
 from rectify.conventions import canonical_points, to_pixels
 from rectify.images import Image
 
@@ -128,3 +128,29 @@ def test_printing_a_reading_prints_no_pixels(weights: Path) -> None:
     assert isinstance(reading, CropReading)
     assert "array" not in repr(reading)
     assert to_pixels(IDENTITY, reading.size).shape == reading.control_points.shape
+
+
+@pytest.mark.parametrize("turn", [1, 3])
+def test_a_tall_crop_is_read_along_its_side(tmp_path: Path, turn: int) -> None:
+    save_recognizer(tmp_path / "recognizer.onnx")
+    save_rectifier(tmp_path / "rectifier.onnx", IDENTITY)
+    upright = bars("abb", (120, 50))
+    reading = Pipeline(tmp_path).read(np.ascontiguousarray(np.rot90(upright, turn)))
+    # The bars read the same from either end but for the order of their colours.
+    assert reading.text in ("abb", "bba")
+    assert reading.crop.shape == Pipeline(tmp_path).read(upright).crop.shape
+    assert reading.size == (50, 120)
+    np.testing.assert_allclose(np.ptp(reading.control_points, axis=0), [50, 120], atol=1e-4)
+
+
+def test_quarter_turns_come_back_to_the_crop() -> None:
+    image = noise(30, 12)
+    for turn, matrix in TURNS.items():
+        turned = np.rot90(image, turn)
+        points = to_pixels(np.array([[-0.25, 0.1]]) @ matrix, image.shape[::-1])
+        there = to_pixels(np.array([[-0.25, 0.1]]), turned.shape[::-1])
+        marked = np.zeros(turned.shape)
+        x, y = there[0].round().astype(int)
+        marked[y, x] = 1
+        row, column = np.argwhere(np.rot90(marked, -turn))[0]
+        assert np.abs(points[0] - (column, row)).max() <= 1

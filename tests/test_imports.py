@@ -24,7 +24,7 @@ PACKAGES = ["rectify", "recognizer", "data", "train"]
 COMPOSITION_ROOT = {Path("rectify/cli.py"), Path("rectify/read_command.py")}
 """The dispatcher and its reading command reach to the right, by name."""
 
-TORCH = {"rectify/network.py", "rectify/sampler.py", "recognizer/network.py"}
+TORCH = {"rectify/network.py", "rectify/sampler.py", "rectify/transformer.py", "recognizer/network.py"}
 """Modules of the runtime's packages that need torch."""
 
 

@@ -58,12 +58,18 @@ class View:
         return cls(localization.thumbnail, localization.rows, localization.cols, charset)
 
 
+Sample = tuple[NDArray[np.uint8], str, WordGeometry | None]
+"""Crop RGB (H, W, 3), label, geometry where known."""
+
+
 @dataclass
 class Batch:
     """N samples. Crops differ in size, so their pixels are packed one after the other."""
 
     thumbnails: Tensor
-    """(N, 3, h, w) uint8."""
+    """(N, 3, h, w) uint8, what the localization network looks at."""
+    views: Tensor
+    """(N, 3, 2·h, 2·w) uint8, the crops in one size at twice the thumbnails' resolution."""
     pixels: Tensor
     """uint8, all crops (H, W, 3) in one row."""
     sizes: Tensor
@@ -128,8 +134,7 @@ class SampleSet:
     def __len__(self) -> int:
         return len(self.places)
 
-    def __getitem__(self, index: int) -> tuple[NDArray[np.uint8], str, WordGeometry | None]:
-        """(crop RGB (H, W, 3) uint8, label, geometry where known)."""
+    def __getitem__(self, index: int) -> Sample:
         reader, place = self.places[index]
         record = self.readers[reader][int(place)]
         bgr = cv2.imdecode(np.frombuffer(record.image, np.uint8), cv2.IMREAD_COLOR)
@@ -171,9 +176,7 @@ class BatchDataset(Dataset[Batch]):
                 samples.append(self._sample(number, data, augmentation, position))
         return collate(samples, self.view)
 
-    def _sample(
-        self, number: int, data: SampleSet, augmentation: Augmentation | None, position: int
-    ) -> tuple[NDArray[np.uint8], str, WordGeometry | None]:
+    def _sample(self, number: int, data: SampleSet, augmentation: Augmentation | None, position: int) -> Sample:
         epoch, place = divmod(position, len(data))
         order = _order(self.seed, number, epoch, len(data))
         # Labels without a character of the charset teach nothing; the next sample takes their place.
@@ -190,12 +193,13 @@ class BatchDataset(Dataset[Batch]):
         return image, kept, geometry if kept == label else None
 
 
-def collate(samples: Sequence[tuple[NDArray[np.uint8], str, WordGeometry | None]], view: View) -> Batch:
-    """Pack prepared samples (crop, label, geometry)."""
+def collate(samples: Sequence[Sample], view: View) -> Batch:
+    """Pack prepared samples."""
     unknown = np.full((view.rows * view.cols, 2), np.nan)
     points = [geometry.control_points(view.rows, view.cols) if geometry else unknown for _, _, geometry in samples]
     return Batch(
-        torch.from_numpy(np.stack([thumbnail(image, view.thumbnail) for image, _, _ in samples])).permute(0, 3, 1, 2),
+        _thumbnails(samples, view.thumbnail),
+        _thumbnails(samples, (2 * view.thumbnail[0], 2 * view.thumbnail[1])),
         torch.from_numpy(np.concatenate([image.ravel() for image, _, _ in samples])),
         torch.tensor([image.shape[1::-1] for image, _, _ in samples]),
         [label for _, label, _ in samples],
@@ -204,8 +208,17 @@ def collate(samples: Sequence[tuple[NDArray[np.uint8], str, WordGeometry | None]
     )
 
 
+def _thumbnails(samples: Sequence[Sample], size: tuple[int, int]) -> Tensor:
+    """(N, 3, height, width) uint8."""
+    return torch.from_numpy(np.stack([thumbnail(image, size) for image, _, _ in samples])).permute(0, 3, 1, 2)
+
+
 def training_loader(dataset: BatchDataset, start: int, stop: int, workers: int) -> DataLoader[Batch]:
-    """Batches of the steps from ``start`` to ``stop``, prepared ahead by ``workers`` processes."""
+    """Batches of the steps from ``start`` to ``stop``, prepared ahead by ``workers`` processes.
+
+    OpenCV is left with one thread in this process, too: a worker forked beside its threads would wait for them forever.
+    """
+    cv2.setNumThreads(1)
     return DataLoader(
         dataset,
         batch_size=None,
@@ -219,7 +232,6 @@ def training_loader(dataset: BatchDataset, start: int, stop: int, workers: int) 
 
 
 def _single_thread(_: int) -> None:
-    cv2.setNumThreads(1)
     torch.set_num_threads(1)
 
 

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rectify.conventions import canonical_points
+from rectify.families import ThinPlateSpline
 from rectify.sampler import sample, tps_grid
 
 
@@ -28,6 +29,8 @@ class LocalizationConfig:
     """Of the 3 × 3 convolutions; every second one, from the first, halves the resolution."""
     hidden: int = 256
     """Units of the fully connected layer."""
+    passes: int = 1
+    """How often the network looks: at the crop, then at what it has rectified so far."""
 
 
 class LocalizationNetwork(nn.Module):
@@ -73,6 +76,35 @@ class LocalizationNetwork(nn.Module):
         return self.points(F.relu(self.hidden(features))).reshape(-1, self.config.rows * self.config.cols, 2)
 
 
+def locate(network: LocalizationNetwork, thumbnail: Tensor, image: Tensor) -> list[Tensor]:
+    """Control points after each pass of a localization network, the last ones the best.
+
+    A later pass looks at the crop as it is rectified so far and finds the word in that picture; the splines are
+    composed, so the crop itself is only ever sampled once. The network is the same in each pass.
+
+    Args:
+        thumbnail: (N, 3, h, w) as the network takes it.
+        image: (N, 3, H, W) in 0..255, the crops at about twice the thumbnail's resolution.
+
+    Returns:
+        ``passes`` tensors (N, K, 2), normalised in the crop.
+
+    Source: the idea of rectifying again what is rectified, Zhan and Lu, ESIR, CVPR 2019, section 3.1.
+    """
+    config = network.config
+    spline = ThinPlateSpline(config.rows, config.cols)
+    found = [network(thumbnail)]
+    for _ in range(config.passes - 1):
+        # No gradient through the picture: each pass answers for its own correction.
+        so_far = found[-1].detach()
+        seen = sample(
+            image.float(), tps_grid(so_far, config.rows, config.cols, *(2 * side for side in thumbnail.shape[2:]))
+        )
+        correction = network(F.avg_pool2d(seen, 2))
+        found.append(spline.map(found[-1].flatten(1), correction))
+    return found
+
+
 class Rectification(NamedTuple):
     """What a spatial transformer returns."""
 
@@ -102,7 +134,7 @@ class SpatialTransformer(nn.Module):
         """
         config = self.localization.config
         thumbnail = F.interpolate(image, config.thumbnail[::-1], mode="bilinear", antialias=True, align_corners=False)
-        points = self.localization(thumbnail)
+        points = locate(self.localization, thumbnail, image)[-1]
         return Rectification(sample(image, tps_grid(points, config.rows, config.cols, *size)), points)
 
 

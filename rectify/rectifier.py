@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from rectify.conventions import MARGIN, to_pixels
 from rectify.engine import Engine, load_engine, pick_config
+from rectify.families import ThinPlateSpline
 from rectify.images import MAX_SIDE, Image, check_image
 from rectify.shape import text_shape, thumbnail
 from rectify.warp import warp
@@ -62,6 +63,7 @@ class Rectifier:
         self.rows = int(config["rows"])
         self.cols = int(config["cols"])
         self._thumbnail_size = (int(config["thumbnail"][0]), int(config["thumbnail"][1]))
+        self._passes = int(config.get("passes", 1))
 
     def locate(self, images: Sequence[Image]) -> NDArray[np.float32]:
         """Control points (N, rows·cols, 2) of N crops, normalised (x, y) in each.
@@ -73,9 +75,23 @@ class Rectifier:
             check_image(image)
         points = np.empty((len(images), self.rows * self.cols, 2), np.float32)
         for start in range(0, len(images), BATCH):
-            batch = [thumbnail(image, self._thumbnail_size) for image in images[start : start + BATCH]]
-            points[start : start + BATCH] = self._engine(np.stack(batch))
+            batch = images[start : start + BATCH]
+            found = self._engine(np.stack([thumbnail(image, self._thumbnail_size) for image in batch]))
+            for _ in range(self._passes - 1):
+                found = self._look_again(batch, found)
+            points[start : start + BATCH] = found
         return points
+
+    def _look_again(self, images: Sequence[Image], points: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Control points (N, K, 2) corrected by a look at the words as they are rectified so far."""
+        seen = []
+        for image, found in zip(images, points, strict=True):
+            pixels = to_pixels(found, image.shape[1::-1])
+            flat = warp(image, pixels, self.rows, self.cols, self._thumbnail_size)
+            seen.append(thumbnail(flat, self._thumbnail_size))
+        corrections = self._engine(np.stack(seen))
+        spline = ThinPlateSpline(self.rows, self.cols)
+        return spline.map(points.reshape(len(points), -1), corrections).astype(np.float32)
 
     def rectify(self, image: Image, size: tuple[int, int] | None = None) -> Rectified:
         """Flattens one crop.

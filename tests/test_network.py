@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -10,10 +12,13 @@ from torch.autograd import gradcheck
 
 from recognizer.network import RecognitionNetwork, RecognizerConfig
 from rectify.conventions import canonical_points, to_pixels
-from rectify.network import LocalizationConfig, LocalizationNetwork, SpatialTransformer, standardize
+from rectify.network import LocalizationConfig, LocalizationNetwork, SpatialTransformer, locate, standardize
+from rectify.rectifier import Rectifier
 from rectify.sampler import sample, tps_grid
+from rectify.shape import thumbnail
 from rectify.tps import grid_basis
 from rectify.warp import warp
+from train.weights import save_network
 
 RNG = np.random.default_rng(0)
 
@@ -114,3 +119,21 @@ def test_a_crop_is_read_alike_alone_and_in_a_batch() -> None:
     images = 255 * torch.rand(3, 3, 32, 64)
     with torch.no_grad():
         torch.testing.assert_close(network(images)[1:2], network(images[1:2]))
+
+
+def test_a_second_pass_is_the_same_in_torch_and_at_run_time(tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    config = LocalizationConfig(rows=3, cols=4, channels=(8, 8, 8, 8), hidden=16, passes=2)
+    network = LocalizationNetwork(config).eval()
+    torch.nn.init.normal_(network.points.weight, std=0.4)
+    save_network(
+        tmp_path / "rectifier.safetensors", network, {"format": 1, "kind": "rectifier", **vars(config)}, torch.float32
+    )
+    image = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (64, 192, 3)).astype(np.uint8), (0, 0), 4)
+    small = torch.from_numpy(thumbnail(image, config.thumbnail)).permute(2, 0, 1)[None]
+    with torch.no_grad():
+        first, second = locate(network, small, torch.from_numpy(image).permute(2, 0, 1)[None])
+    assert (first - second).abs().max() > 0.01
+    found = Rectifier(tmp_path).locate([image])
+    # Bytes in between round what the second pass sees.
+    np.testing.assert_allclose(found, second.numpy(), atol=5e-3)

@@ -128,3 +128,12 @@ def test_natural_size_is_bounded_whatever_the_points_are(scale: float) -> None:
     assert min(width, height) >= 1
     assert width * height <= 4 * 30 * 50 * 1.05
     assert flatten(image, points, 5, 5).shape == (height, width, 3)
+
+
+def test_a_second_pass_is_composed_with_the_first(tmp_path: Path) -> None:
+    """Looking twice at the right half finds the right quarter."""
+    half = (canonical_points(5, 5) + np.array([1, 0])) * (0.5, 1)
+    save_rectifier(tmp_path / "rectifier.onnx", half, passes=2)
+    quarter = (canonical_points(5, 5) + np.array([3, 0])) * (0.25, 1)
+    images = [noise(40, 100, 3), noise(40, 100)]
+    np.testing.assert_allclose(Rectifier(tmp_path).locate(images), [quarter, quarter], atol=1e-5)

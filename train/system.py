@@ -13,7 +13,7 @@ from data.loader import Batch
 from recognizer.charset import Charset
 from recognizer.network import RecognitionNetwork
 from rectify.conventions import canonical_points, to_pixels
-from rectify.network import LocalizationNetwork
+from rectify.network import LocalizationNetwork, locate
 from rectify.sampler import sample, tps_grid
 from rectify.shape import sample_width, text_shape
 from train.config import Config
@@ -31,12 +31,12 @@ class System(nn.Module):
         self.charset = Charset(config.recognizer.charset) if config.recognizer else None
         self.to(memory_format=torch.channels_last)
 
-    def control_points(self, batch: Batch) -> Tensor:
-        """(N, K, 2) normalised; the crop's own rectangle without a localization network."""
+    def control_points(self, batch: Batch) -> list[Tensor]:
+        """(N, K, 2) normalised, after each pass; the crop's own rectangle without a localization network."""
         if self.localization is not None:
-            return self.localization(batch.thumbnails.contiguous(memory_format=torch.channels_last))
+            return locate(self.localization, batch.thumbnails, batch.views)
         identity = canonical_points(self.config.localization.rows, self.config.localization.cols)
-        return torch.from_numpy(identity).float().expand(len(batch), -1, -1)
+        return [torch.from_numpy(identity).float().expand(len(batch), -1, -1)]
 
     def forward(self, batch: Batch, progress: float, rng: np.random.Generator) -> dict[str, Tensor]:
         """Weighted losses by name, to be added up.
@@ -46,14 +46,14 @@ class System(nn.Module):
             rng: for the width jitter.
         """
         weights = self.config.losses
-        points = self.control_points(batch)
+        passes = self.control_points(batch)
+        points = passes[-1]
         losses = {}
         if self.localization is not None:
-            cols = self.config.localization.cols
-            losses["geometry"] = weights.geometry * geometry_loss(
-                points, batch.control_points, cols, weights.end_weight
-            )
-            losses["reach"] = weights.reach * reach_penalty(points)
+            cols, true = self.config.localization.cols, batch.control_points
+            errors = [geometry_loss(found, true, cols, weights.end_weight) for found in passes]
+            losses["geometry"] = weights.geometry * torch.stack(errors).mean()
+            losses["reach"] = weights.reach * torch.stack([reach_penalty(found) for found in passes]).mean()
         if self.recognition is not None:
             with_alignment = weights.alignment > 0 and progress < weights.alignment_share
             losses |= self._reading_losses(batch, points, with_alignment, rng)

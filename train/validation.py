@@ -67,7 +67,7 @@ class Validation:
             for start in range(0, most, BATCH):
                 samples = [data[index] for index in chosen[start : start + BATCH]]
                 batch = collate(samples, self.view)
-                points = system.control_points(batch)
+                points = system.control_points(batch)[-1]
                 texts = self._read(system, batch, points)
                 self._count(tally, batch, points, texts)
                 if start == 0:

@@ -65,6 +65,8 @@ def read_image(source: str | Path | bytes, name: str = "image") -> Image:
         return _to_rgb(_decode(data))
     except OSError as error:
         raise ImageError(name, error.strerror or str(error)) from None
+    except struct.error:
+        raise ImageError(name, "damaged (its header breaks off)") from None
     except ValueError as error:
         raise ImageError(name, str(error)) from None
 

@@ -221,3 +221,9 @@ def test_check_image_takes_grey_and_color(shape: tuple[int, ...]) -> None:
 def test_check_image_says_what_is_wrong(image: Any, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         check_image(image)
+
+
+def test_a_frame_header_that_breaks_off_is_an_image_error() -> None:
+    start_of_frame = b"\xff\xd8\xff\xc0\x00\x04\x08\x00" + b"\xff\xda\x00\x02\xff\xd9"
+    with pytest.raises(ImageError, match="image: damaged"):
+        read_image(start_of_frame)

@@ -95,7 +95,7 @@ def test_eight_words_are_learnt_by_heart(tmp_path: Path, fonts: Path, words_file
     table = (tmp_path / "run" / "metrics.csv").read_text().splitlines()
     figures = dict(line.split(",")[1:] for line in table if line.startswith("250,words/"))
     assert float(figures["words/word_accuracy"]) == 100.0
-    assert (tmp_path / "run" / "rectified-000250.png").stat().st_size > 1000
+    assert (tmp_path / "run" / "rectified-000250.jpg").stat().st_size > 1000
 
 
 def test_geometry_alone_lowers_the_end_point_error(tmp_path: Path, synthetic: Path) -> None:

@@ -20,7 +20,7 @@ from train.metrics import WordAccuracy, normalize
 from train.system import System
 
 BATCH = 64
-PICTURES = 24
+PICTURES = 16
 EPE_SIZE = (192, 64)
 """(width, height) of the crop whose pixels end-point errors are given in."""
 
@@ -55,7 +55,7 @@ class Validation:
     def evaluate(self, system: System, out: Path, step: int) -> dict[str, float]:
         """Word accuracy (36 characters, percent) and end-point error (pixels at 64 × 192) by set.
 
-        Also writes ``out/rectified-STEP.png``: crops with their points beside what the recogniser gets.
+        Also writes ``out/rectified-STEP.jpg``: crops with their points beside what the recogniser gets.
         """
         system.eval()
         figures: dict[str, float] = {}
@@ -75,7 +75,7 @@ class Validation:
                     pictures += self._pictures(system, crops, batch, points, texts)
             figures |= tally.figures(name, system.recognition is not None)
         if pictures:
-            cv2.imwrite(str(out / f"rectified-{step:06d}.png"), np.concatenate(pictures)[..., ::-1])
+            cv2.imwrite(str(out / f"rectified-{step:06d}.jpg"), np.concatenate(pictures)[..., ::-1])
         return figures
 
     def _read(self, system: System, batch: Batch, points: torch.Tensor) -> list[str]:

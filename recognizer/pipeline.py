@@ -9,13 +9,18 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from recognizer.engines import Engine, ask, load_engine
 from recognizer.recognizer import Reading, Recognizer
-from rectify.conventions import canonical_points, to_pixels
+from rectify.conventions import MARGIN, canonical_points, to_pixels
 from rectify.images import Image, check_image
-from rectify.rectifier import Rectifier
+from rectify.rectifier import Rectified, Rectifier
 from rectify.shape import text_shape
 from rectify.warp import warp
 from rectify.weights_io import find_weights
+
+ENGINE_MARGIN = (0.10, 0.15)
+"""Space around the word in crops for other engines, see ``Rectifier``: they were trained on crops of detectors, which
+leave more of it than this project's recogniser wants."""
 
 TALL = 1.5
 """Crops of at least this height to width may hold a word that runs up or down."""
@@ -42,22 +47,31 @@ class CropReading(Reading):
     size: tuple[int, int]
     """(width, height) of the source."""
     crop: Image = field(repr=False)
-    """(H, W, 3) uint8, the flat word as the recogniser saw it."""
+    """(H, W, 3) uint8, the flat word as the recogniser or engine saw it."""
 
 
 class Pipeline:
-    """Reads crops of one word each.
+    """Reads crops of one word each, with this project's recogniser or with another engine.
+
+    An engine other than the built-in one sees each crop once, straightened at the resolution of its source:
+
+        Pipeline(engine="tesseract").read(image).text
+        Pipeline(engine=lambda crops: [(my_ocr(crop), 1.0) for crop in crops])
 
     Args:
         weights: a weight file or folder; None takes the shipped ones. Weights without a rectifier switch
             rectification off, weights without a recogniser are completed by the shipped one.
         rectify: False reads the crops as they are.
         threads: of each network.
-        batch_size: words in one call of the recogniser.
-        decoder: ``greedy`` or ``beam``.
+        batch_size: words in one call of the recogniser or engine.
+        decoder: of the built-in recogniser, ``greedy`` or ``beam``.
+        engine: who reads, instead of the built-in recogniser: a name in ``engines.ENGINES``, or any callable that
+            takes RGB crops (H, W, 3) uint8 and returns a (text, confidence) for each.
+        margin: space around the word in what another engine gets, see ``Rectifier``.
 
     Raises:
-        FileNotFoundError, ValueError: no weights there, or no such decoder.
+        FileNotFoundError, ValueError: no weights there, or no such decoder or engine.
+        ModuleNotFoundError: the engine's package is not installed.
     """
 
     def __init__(
@@ -67,11 +81,27 @@ class Pipeline:
         threads: int = 1,
         batch_size: int = 32,
         decoder: str = "greedy",
+        engine: str | Engine | None = None,
+        margin: tuple[float, float] = ENGINE_MARGIN,
     ) -> None:
         held = {"rectifier", "recognizer"} if weights is None else find_weights(weights).keys()
-        self.recognizer = Recognizer(weights if "recognizer" in held else None, threads, decoder)
-        self.rectifier = Rectifier(weights, threads) if rectify and "rectifier" in held else None
+        self._engine = load_engine(engine, threads) if isinstance(engine, str) else engine
+        builtin = self._engine is None
+        self._recognizer = Recognizer(weights if "recognizer" in held else None, threads, decoder) if builtin else None
+        usable = rectify and "rectifier" in held
+        self.rectifier = Rectifier(weights, threads, MARGIN if builtin else margin) if usable else None
         self.batch_size = batch_size
+
+    @property
+    def recognizer(self) -> Recognizer:
+        """The built-in recogniser.
+
+        Raises:
+            AttributeError: another engine reads.
+        """
+        if self._recognizer is None:
+            raise AttributeError("this pipeline has no recognizer of its own, another engine reads")
+        return self._recognizer
 
     def read(self, image: Image) -> CropReading:
         """Reads one crop: uint8 RGB (H, W, 3), or grey (H, W) or (H, W, 1).
@@ -85,6 +115,21 @@ class Pipeline:
         """Reads many crops (see ``read``), in their order."""
         for image in images:
             check_image(image)
+        return self._read_builtin(images) if self._engine is None else self._read_by(self._engine, images)
+
+    def _read_by(self, engine: Engine, images: Sequence[Image]) -> list[CropReading]:
+        """Lets another engine read; each crop reaches it once."""
+        readings = []
+        for start in range(0, len(images), self.batch_size):
+            batch = images[start : start + self.batch_size]
+            flats = self.rectifier(batch) if self.rectifier else [_untouched(image) for image in batch]
+            crops = [_rgb(flat.image) for flat in flats]
+            for image, flat, crop, (text, confidence) in zip(batch, flats, crops, ask(engine, crops), strict=True):
+                place = flat.rectified, flat.control_points, flat.rows, flat.cols
+                readings.append(CropReading(text, confidence, *place, image.shape[1::-1], crop))
+        return readings
+
+    def _read_builtin(self, images: Sequence[Image]) -> list[CropReading]:
         places, rows, cols = self._locate(images)
         crops = [self._sample(images[owner], points, rows, cols) for owner, points in places]
         best: dict[int, CropReading] = {}
@@ -114,9 +159,7 @@ class Pipeline:
     def _sample(self, image: Image, points: NDArray[np.float32], rows: int, cols: int) -> Image:
         """The flat word (height, W, 3) that the recogniser reads, straight from the source's pixels."""
         size = self.recognizer.width(*text_shape(points, rows, cols)), self.recognizer.height
-        crop = warp(image, points, rows, cols, size)
-        crop = crop.reshape(*crop.shape[:2], -1)
-        return crop if crop.shape[2] == 3 else np.repeat(crop, 3, axis=2)
+        return _rgb(warp(image, points, rows, cols, size))
 
     def _recognize(self, crops: Sequence[Image]) -> list[Reading]:
         """Reads flat words in batches of one width, so that nothing is padded."""
@@ -129,6 +172,17 @@ class Pipeline:
                 batch = indices[start : start + self.batch_size]
                 readings.update(zip(batch, self.recognizer.read(np.stack([crops[i] for i in batch])), strict=True))
         return [readings[i] for i in range(len(crops))]
+
+
+def _untouched(image: Image) -> Rectified:
+    """A crop as it is; the control points are its corners."""
+    return Rectified(image, _pixels(canonical_points(2, 2), image), 2, 2, rectified=False)
+
+
+def _rgb(image: Image) -> Image:
+    """(H, W, 3) from (H, W), (H, W, 1) or (H, W, 3)."""
+    image = image.reshape(*image.shape[:2], -1)
+    return image if image.shape[2] == 3 else np.repeat(image, 3, axis=2)
 
 
 def _is_tall(image: Image) -> bool:

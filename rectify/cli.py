@@ -58,6 +58,9 @@ def _fail(message: str) -> int:
 
 
 def missing_package(error: ModuleNotFoundError) -> str:
+    """One line that says what to install."""
+    if "pip install" in str(error):
+        return str(error)  # the engines know their extras themselves
     module = (error.name or str(error)).partition(".")[0]
     extra = _EXTRAS.get(module, "train")
     target = f"rectify-ocr[{extra}]" if extra else "rectify-ocr"

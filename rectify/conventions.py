@@ -28,6 +28,19 @@ TEXT_EXTENT = (1 / (1 + 2 * MARGIN[0]), 1 / (1 + 2 * MARGIN[1]))
 """Half extents (x, y) of the text outline in the canonical frame."""
 
 
+def extent_of(margin: tuple[float, float]) -> tuple[float, float]:
+    """Half extents (x, y), in the canonical frame, of a picture with this much space around the text (see ``MARGIN``,
+    for which it is the frame itself).
+
+    Raises:
+        ValueError: a margin that leaves nothing of the text.
+    """
+    along, across = margin
+    if not (-0.5 < along < np.inf and -0.5 < across < np.inf):
+        raise ValueError(f"a margin is two shares of the text's length and height, like {MARGIN}, got {margin}")
+    return (1 + 2 * along) / (1 + 2 * MARGIN[0]), (1 + 2 * across) / (1 + 2 * MARGIN[1])
+
+
 def pixel_centers(count: int) -> NDArray[np.float64]:
     """Normalised coordinates (count,) of the pixel centres along an axis of ``count`` pixels."""
     return (2 * np.arange(count, dtype=np.float64) + 1) / count - 1

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rectify.conventions import MARGIN, to_pixels
+from rectify.conventions import MARGIN, extent_of, to_pixels
 from rectify.engine import Engine, load_engine, pick_config
 from rectify.families import ThinPlateSpline
 from rectify.images import MAX_SIDE, Image, check_image
@@ -51,12 +51,21 @@ class Rectifier:
     Args:
         weights: a weight file or folder; None takes the shipped ones.
         threads: of the network.
+        margin: space around the word in the results, as shares of its length at each end and of its height above and
+            below. The default is what this project's recogniser was trained with; other engines may like more.
 
     Raises:
         FileNotFoundError, ValueError: no weights there, or none of a rectifier.
     """
 
-    def __init__(self, weights: str | os.PathLike[str] | None = None, threads: int = 1) -> None:
+    def __init__(
+        self,
+        weights: str | os.PathLike[str] | None = None,
+        threads: int = 1,
+        margin: tuple[float, float] = MARGIN,
+    ) -> None:
+        extent_of(margin)  # refused before the first picture
+        self.margin = margin
         file = select_weights(weights, "rectifier", __file__)
         self._engine: Engine = load_engine(file, threads, _build_network)
         config = self._engine.config
@@ -107,11 +116,17 @@ class Rectifier:
 
     def _flatten(self, image: Image, points: NDArray[np.float32], size: tuple[int, int] | None) -> Rectified:
         points = to_pixels(points, image.shape[1::-1]).astype(np.float32)
-        return Rectified(flatten(image, points, self.rows, self.cols, size), points, self.rows, self.cols)
+        flat = flatten(image, points, self.rows, self.cols, size, self.margin)
+        return Rectified(flat, points, self.rows, self.cols)
 
 
 def flatten(
-    image: Image, points: NDArray[np.float32], rows: int, cols: int, size: tuple[int, int] | None = None
+    image: Image,
+    points: NDArray[np.float32],
+    rows: int,
+    cols: int,
+    size: tuple[int, int] | None = None,
+    margin: tuple[float, float] = MARGIN,
 ) -> Image:
     """A crop sampled flat along known control points.
 
@@ -119,17 +134,20 @@ def flatten(
         image: (H, W) or (H, W, C) uint8.
         points: (rows·cols, 2) in pixels of the image.
         size: (width, height) of the result; None keeps the resolution of the source.
+        margin: space around the word, see ``Rectifier``.
     """
-    return warp(image, points, rows, cols, size or natural_size(image, points, rows, cols))
+    return warp(image, points, rows, cols, size or natural_size(image, points, rows, cols, margin), extent_of(margin))
 
 
-def natural_size(image: Image, points: NDArray[np.float32], rows: int, cols: int) -> tuple[int, int]:
+def natural_size(
+    image: Image, points: NDArray[np.float32], rows: int, cols: int, margin: tuple[float, float] = MARGIN
+) -> tuple[int, int]:
     """Size (width, height) at which a flat word, margin included, keeps the resolution of its source.
 
     At most ``MAX_ENLARGEMENT`` times the pixels of the source, whatever the points are.
     """
     length, height = text_shape(points.astype(np.float64), rows, cols)
-    sides = np.array([length * (1 + 2 * MARGIN[0]), height * (1 + 2 * MARGIN[1])])
+    sides = np.array([length * (1 + 2 * margin[0]), height * (1 + 2 * margin[1])])
     largest = MAX_ENLARGEMENT * image.shape[0] * image.shape[1]
     sides *= min(1.0, np.sqrt(largest / max(sides.prod(), 1.0)))
     # A side that is cut to the longest possible, or raised to a pixel, is a degenerate set of points anyway.

@@ -116,7 +116,7 @@ def test_a_set_without_a_label_that_counts_is_an_error() -> None:
 
 
 def test_an_engine_that_drops_crops_is_refused() -> None:
-    with pytest.raises(ValueError, match="1 texts for 2 crops"):
+    with pytest.raises(ValueError, match="1 answers for 2 crops"):
         evaluate(Memory(["a", "b"]), lambda images: [("a", 1.0)])
 
 

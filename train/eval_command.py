@@ -8,11 +8,12 @@ from functools import partial
 from typing import Any
 
 from data.reader import LmdbReader
-from recognizer.pipeline import Pipeline
+from recognizer.engines import ENGINES, load_engine
+from recognizer.pipeline import ENGINE_MARGIN, Pipeline
 from rectify.overlay import draw_overlay
-from rectify.read_command import DECODERS
+from rectify.read_command import BUILTIN, DECODERS, check_engine_options
 from train.crops import Image, Prepare, Reader, random_rotation, read_crop, set_names
-from train.evaluate import Engine, Figures, Outcome, Tally, builtin_engine, evaluate
+from train.evaluate import Engine, Figures, Outcome, Tally, as_engine, evaluate
 from train.metrics import PROTOCOLS
 from train.output import complain, number, output_file, progress, table, write_json, write_text
 from train.report import ReportSet, page
@@ -20,6 +21,7 @@ from train.report import ReportSet, page
 _EPILOG = """examples:
   rectify-ocr eval data/IIIT5K data/SVT
   rectify-ocr eval data/* --compare --report report.html
+  rectify-ocr eval data/CUTE80 --engine tesseract --compare       does the rectifier help Tesseract, and where not?
   rectify-ocr eval data/IIIT5K --rotate 90 --seed 0 --json figures.json
 """
 
@@ -55,11 +57,22 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("lmdb", nargs="+", metavar="LMDB", help="folder that holds data.mdb")
     parser.add_argument("--json", type=output_file, metavar="FILE", help="write the figures as JSON")
     parser.add_argument("--report", type=output_file, metavar="FILE.html", help="write a page with the wrong crops")
+    parser.add_argument(
+        "--engine", choices=[BUILTIN, *ENGINES], default=BUILTIN, help="who reads (default %(default)s)"
+    )
+    parser.add_argument(
+        "--margin",
+        nargs=2,
+        type=float,
+        metavar=("ENDS", "SIDES"),
+        help="space around the word in the crops for another engine, as shares of the word's length and height "
+        f"(default {ENGINE_MARGIN[0]:g} {ENGINE_MARGIN[1]:g})",
+    )
     parser.add_argument("--no-rectify", action="store_true", help="read the crops as they are")
     parser.add_argument("--weights", metavar="W", help="weight file or folder; without it the shipped weights")
     parser.add_argument("--compare", action="store_true", help="read every crop raw, too; count fixed and harmed")
     parser.add_argument("--protocol", choices=PROTOCOLS, default="36", help="characters that count (default 36)")
-    parser.add_argument("--decoder", choices=list(DECODERS), default="ctc", help="(default ctc)")
+    parser.add_argument("--decoder", choices=list(DECODERS), default="ctc", help="of the builtin engine (default ctc)")
     parser.add_argument("--rotate", type=_degrees, metavar="DEG", help="turn each crop by a random angle within ±DEG")
     parser.add_argument("--seed", type=_seed, default=0, metavar="S", help="of the random angles (default 0)")
     return parser
@@ -83,22 +96,29 @@ class Evaluation:
     """One run of the command: what is measured, and what came of each set.
 
     Raises:
-        ValueError, OSError: the weights cannot be used, or hold no rectifier to compare with.
+        ValueError, OSError: the weights cannot be used, hold no rectifier to compare with, or options contradict.
+        ModuleNotFoundError: the engine is not installed.
     """
-
-    engine_name = "builtin"
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
-        decoder = DECODERS[options.decoder]
-        pipeline = Pipeline(options.weights, rectify=not options.no_rectify, decoder=decoder)
+        check_engine_options(options)
+        reader = None if options.engine == BUILTIN else load_engine(options.engine)
+        make = partial(
+            Pipeline,
+            options.weights,
+            decoder=DECODERS[options.decoder],
+            engine=reader,
+            margin=tuple(options.margin or ENGINE_MARGIN),
+        )
+        pipeline = make(rectify=not options.no_rectify)
         self.rectifier = pipeline.rectifier
-        self.engine = builtin_engine(pipeline)
+        self.engine = as_engine(pipeline)
         self.raw_engine: Engine | None = None
         if options.compare:
             if self.rectifier is None:
                 raise ValueError("--compare needs the rectifier: drop --no-rectify, or name weights that hold one")
-            self.raw_engine = builtin_engine(Pipeline(options.weights, rectify=False, decoder=decoder))
+            self.raw_engine = as_engine(make(rectify=False))
         self.prepare: Prepare | None = random_rotation(options.rotate, options.seed) if options.rotate else None
         self.total = Tally(options.protocol)
         self.figures: dict[str, Figures] = {}
@@ -154,17 +174,21 @@ class Evaluation:
     def _facts(self) -> list[str]:
         options = self.options
         facts = [
-            f"engine {self.engine_name}, rectification {'off' if self.rectifier is None else 'on'}",
-            f"{options.protocol} characters compared, decoder {options.decoder}",
+            f"engine {options.engine}, rectification {'off' if self.rectifier is None else 'on'}",
+            f"{options.protocol} characters compared",
             f"weights: {options.weights or 'shipped'}",
         ]
+        if options.engine == BUILTIN:
+            facts.append(f"decoder {options.decoder}")
+        elif self.rectifier is not None:
+            facts.append("margins {:g} and {:g}".format(*self.rectifier.margin))
         if options.rotate:
             facts.append(f"each crop turned at random within ±{options.rotate:g}°, seed {options.seed}")
         return facts
 
     def _json(self) -> dict[str, Any]:
         return {
-            "engine": self.engine_name,
+            "engine": self.options.engine,
             "rectify": self.rectifier is not None,
             "protocol": self.options.protocol,
             "sets": {name: _json_figures(figures) for name, figures in self.figures.items()},

@@ -5,29 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
+from recognizer.engines import Answer, Engine, ask
 from train.crops import Crop, Image, Prepare, Reader, batches, read_crops
 from train.metrics import CharacterErrorRate, OneMinusNed, WordAccuracy, normalize
 
 if TYPE_CHECKING:
     from recognizer.pipeline import Pipeline
 
-Answer = tuple[str, float]
-"""What an engine makes of a crop: a text and its confidence, 0..1."""
 
-
-class Engine(Protocol):
-    """Anything that reads crops.
-
-    Given RGB images (H, W, 3) uint8 of any sizes, it returns one answer for each, in their order.
-    """
-
-    def __call__(self, images: Sequence[Image], /) -> Sequence[Answer]: ...
-
-
-def builtin_engine(pipeline: Pipeline) -> Engine:
-    """The project's own pipeline as an engine."""
+def as_engine(pipeline: Pipeline) -> Engine:
+    """A pipeline, rectifier and all, as an engine."""
 
     def read(images: Sequence[Image]) -> list[Answer]:
         return [(reading.text, reading.confidence) for reading in pipeline(list(images))]
@@ -162,15 +151,15 @@ def evaluate(
         watch: told every outcome, in order.
 
     Raises:
-        ValueError: no sample of the set counts, or the engine does not return one text for each crop.
+        ValueError: no sample of the set counts, or the engine does not return one answer for each crop.
     """
     tally = Tally(protocol)
     for batch in batches(read_crops(reader, lambda label: bool(normalize(label, protocol)), prepare)):
         images = [crop.image for crop in batch if crop.image is not None]
         start = time.perf_counter()
-        read = _run(engine, images)
+        read = ask(engine, images)
         tally.add_time(time.perf_counter() - start)
-        raw = _run(raw_engine, images) if raw_engine else None
+        raw = ask(raw_engine, images) if raw_engine else None
         for outcome in _outcomes(batch, read, raw, protocol):
             tally.update(outcome)
             if watch:
@@ -178,13 +167,6 @@ def evaluate(
     if not tally.samples:
         raise ValueError(f"{reader.folder}: none of its {len(reader)} labels has a character of protocol {protocol}")
     return tally
-
-
-def _run(engine: Engine, images: list[Image]) -> list[Answer]:
-    read = list(engine(images)) if images else []
-    if len(read) != len(images):
-        raise ValueError(f"the engine returned {len(read)} texts for {len(images)} crops, it must return one for each")
-    return read
 
 
 def _outcomes(

@@ -1,0 +1,90 @@
+"""Other recognisers behind one protocol, each loaded only when it is named.
+
+An engine is any callable that takes RGB crops and returns a text and a confidence for each. ``load_engine`` makes one
+of those that have an adapter here; a callable of one's own does as well wherever an engine is taken.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any, Protocol
+
+from rectify.images import Image
+
+Answer = tuple[str, float]
+"""What an engine makes of a crop: a text and its confidence, 0..1."""
+
+
+class Engine(Protocol):
+    """Anything that reads crops of one word each.
+
+    Given RGB images (H, W, 3) uint8 of any sizes, it returns one answer for each, in their order.
+    """
+
+    def __call__(self, crops: Sequence[Image], /) -> Sequence[Answer]: ...
+
+
+ENGINES = {
+    "rapidocr": "recognizer.engines.rapidocr_engine",
+    "tesseract": "recognizer.engines.tesseract_engine",
+    "easyocr": "recognizer.engines.easyocr_engine",
+}
+"""Name of an engine, which is also the name of the extra that installs it, to the module whose ``load`` makes it."""
+
+
+def load_engine(name: str, threads: int = 1) -> Engine:
+    """Loads an engine by its name, a key of ``ENGINES``.
+
+    Args:
+        threads: crops that it may read at the same time.
+
+    Raises:
+        ValueError: no engine of that name.
+        ModuleNotFoundError, FileNotFoundError: a package, a program or weights are missing; the message says what to
+            install.
+    """
+    if name not in ENGINES:
+        raise ValueError(f"no engine {name!r}; there are {', '.join(ENGINES)}, or give a callable")
+    engine: Engine = importlib.import_module(ENGINES[name]).load(threads)
+    return engine
+
+
+def ask(engine: Engine, crops: Sequence[Image]) -> list[Answer]:
+    """The engine's answers to crops; it is not called for none.
+
+    Raises:
+        ValueError: it did not return one (text, confidence) for each crop.
+    """
+    answers = list(engine(crops)) if crops else []
+    if len(answers) != len(crops):
+        raise ValueError(
+            f"the engine returned {len(answers)} answers for {len(crops)} crops, it must return one for each"
+        )
+    return [_checked(answer) for answer in answers]
+
+
+def _checked(answer: Any) -> Answer:
+    # A text of two letters would also unpack into two.
+    if not isinstance(answer, str):
+        try:
+            text, confidence = answer
+            if isinstance(text, str):
+                return text, float(confidence)
+        except (TypeError, ValueError):
+            pass
+    raise ValueError(f"an engine answers (text, confidence) to each crop, not {answer!r}")
+
+
+def require(package: str, engine: str) -> ModuleType:
+    """Imports a package that an engine needs.
+
+    Raises:
+        ModuleNotFoundError: it is not installed; the message says how to.
+    """
+    try:
+        return importlib.import_module(package)
+    except ModuleNotFoundError as error:
+        message = f'the engine {engine} needs the Python package {error.name}: pip install "rectify-ocr[{engine}]"'
+        raise ModuleNotFoundError(message, name=error.name) from None

@@ -1,127 +1,101 @@
-"""Builds an LMDB dataset from rows of (image, label); each input format is one function that yields rows."""
+"""Builds an LMDB dataset from rows of (image, label), whatever ``data.sources`` read them from."""
 
 from __future__ import annotations
 
-import codecs
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import os
+import sqlite3
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from data.sources.rows import BadRow, Item, Note, Row, place
 from data.writer import LmdbWriter
 from rectify.images import read_image
 
 
 @dataclass(frozen=True)
-class Row:
-    """One sample of the input.
-
-    Attributes:
-        line: where it stands in the input, from 1.
-        image: an image file, or the bytes of one.
-        label: its text.
-        extra: further values to store with it, as ``LmdbWriter.add`` takes them.
-    """
-
-    line: int
-    image: Path | bytes
-    label: str
-    extra: Mapping[str, bytes] | None = None
-
-
-@dataclass(frozen=True)
-class BadRow:
-    """A row of the input that gives no sample, and why."""
-
-    line: int
-    reason: str
-
-
-@dataclass(frozen=True)
 class BuildResult:
-    """How many rows were written and how many were bad."""
+    """How many rows were written, how many were bad, and how many notes there are."""
 
     samples: int
     bad: int
+    notes: int = 0
 
 
-def build(rows: Iterable[Row | BadRow], folder: Path, on_bad: Callable[[BadRow], None]) -> BuildResult:
+def build(
+    items: Iterable[Item],
+    folder: Path,
+    report: Callable[[BadRow | Note], None],
+    source: Path = Path("input"),
+    keep_duplicates: bool = False,
+) -> BuildResult:
     """Write all good rows to a new dataset, in their order and with their images' bytes as they are.
 
+    Memory stays constant, whatever the number of rows.
+
     Args:
-        rows: from a row source such as ``read_gt``.
+        items: from a row source such as ``listing.read_gt``.
         folder: the dataset to make.
-        on_bad: called at once with each row that was not written.
+        report: called at once with each row that was not written, and with each note.
+        source: what the rows come from, to name the first of two equal ones.
+        keep_duplicates: write an image that comes a second time, too, instead of calling its row bad.
 
     Raises:
         FileExistsError: ``folder`` exists already.
         ValueError: no row was good; nothing is written then.
     """
-    bad = 0
-    with LmdbWriter(folder) as writer:
-        for row in rows:
-            problem = row if isinstance(row, BadRow) else _add(writer, row)
-            if problem is not None:
-                bad += 1
-                on_bad(problem)
-        if not len(writer):
-            raise ValueError(f"{folder} was not written: none of the {bad} rows is usable")
-    return BuildResult(len(writer), bad)
-
-
-def read_gt(path: Path) -> Iterator[Row | BadRow]:
-    """Rows of a text file with one ``path<TAB>label`` a line; a row source for ``build``.
-
-    Image paths are relative to the file's folder. A line without a tab may have a comma or spaces instead: it is cut
-    at the first of them that leaves the path of an existing file before it. Space around the label does not belong to
-    it, empty lines are no rows, and a UTF-8 byte-order mark is skipped.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is UTF-16.
-    """
-    _check_gt(path)
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            try:
-                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
-            except UnicodeDecodeError as error:
-                yield BadRow(number, f"not UTF-8 text (byte {error.start + 1} of the line)")
+    bad = notes = 0
+    with LmdbWriter(folder) as writer, Seen() as seen:
+        for item in items:
+            if isinstance(item, Row):
+                problem = None if keep_duplicates else _repeated(seen, item, source)
+                item = problem or _add(writer, item) or item
+            if isinstance(item, Row):
                 continue
-            if text.strip():
-                yield _parse(number, text, path.parent)
+            report(item)
+            bad += isinstance(item, BadRow)
+            notes += isinstance(item, Note)
+        if not len(writer):
+            raise ValueError(f"{folder} was not written: none of the {bad} rows of {source} is usable")
+    return BuildResult(len(writer), bad, notes)
 
 
-def count_lines(path: Path) -> int:
-    """Lines of a text file, the most rows that ``read_gt`` can give; raises as it does."""
-    _check_gt(path)
-    with path.open("rb") as lines:
-        return sum(1 for _ in lines)
+class Seen:
+    """Remembers texts and a note on each, on disk where they are many, so that memory stays constant."""
+
+    def __enter__(self) -> Seen:
+        # An empty name is a temporary file of SQLite's own, written only when its cache is full.
+        self._table = sqlite3.connect("", isolation_level=None)
+        self._table.execute("PRAGMA journal_mode=OFF")
+        self._table.execute("CREATE TABLE seen (text BLOB PRIMARY KEY, note BLOB) WITHOUT ROWID")
+        self._table.execute("BEGIN")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._table.close()
+
+    def first(self, text: str | bytes, note: str) -> str | None:
+        """The note that came with the same text before; None, and the note is kept, where there was none."""
+        values = [v.encode("utf-8", "surrogateescape") if isinstance(v, str) else v for v in (text, note)]
+        if self._table.execute("INSERT OR IGNORE INTO seen VALUES (?, ?)", values).rowcount:
+            return None
+        (found,) = self._table.execute("SELECT note FROM seen WHERE text = ?", values[:1]).fetchone()
+        return str(found, "utf-8", "surrogateescape")
 
 
-def _check_gt(path: Path) -> None:
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file")
-    with path.open("rb") as file:
-        if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
-            raise ValueError(f"{path} is UTF-16 text; save it as UTF-8")
-
-
-def _parse(number: int, text: str, root: Path) -> Row | BadRow:
-    columns = text.split("\t") if "\t" in text else _split(text.strip(), root)
-    if len(columns) != 2:
-        return BadRow(number, f"{len(columns)} columns, expected path<TAB>label")
-    image, label = (column.strip() for column in columns)
-    if not label:
-        return BadRow(number, f"{image}: empty label")
-    return Row(number, root / image, label)
-
-
-def _split(text: str, root: Path) -> list[str]:
-    """A line without a tab as [path, label]; paths and labels may themselves hold commas and spaces."""
-    splits = [[text[: gap.start()], text[gap.end() :]] for gap in re.finditer(r"\s*,\s*|\s+", text)]
-    splits = [split for split in splits if split[0]]
-    return next((split for split in splits if (root / split[0]).is_file()), splits[0] if splits else [text])
+def _repeated(seen: Seen, row: Row, source: Path) -> BadRow | None:
+    """The row as a bad one if its image was there before."""
+    if isinstance(row.image, bytes) and not row.identity:
+        return None
+    identity = row.identity or os.path.normpath(os.path.abspath(os.fspath(row.image)))
+    first = seen.first(identity, f"{place(row, source)}\t{row.label}")
+    if first is None:
+        return None
+    where, _, label = first.partition("\t")
+    name = f"{row.image.name}: " if isinstance(row.image, Path) else ""
+    if label == row.label:
+        return BadRow(row.line, f"{name}duplicate of {where}", row.file)
+    return BadRow(row.line, f"{name}duplicate of {where}, where its label is {label!r} and not {row.label!r}", row.file)
 
 
 def _add(writer: LmdbWriter, row: Row) -> BadRow | None:
@@ -130,9 +104,12 @@ def _add(writer: LmdbWriter, row: Row) -> BadRow | None:
     try:
         image = row.image if isinstance(row.image, bytes) else row.image.read_bytes()
         read_image(image, name)
+        row.label.encode("utf-8")
     except OSError as error:
-        return BadRow(row.line, f"{name}: {error.strerror}")
+        return BadRow(row.line, f"{name}: {error.strerror}", row.file)
+    except UnicodeEncodeError:
+        return BadRow(row.line, f"{name}: its label is not Unicode text", row.file)
     except ValueError as error:  # an ImageError, or a path that no file can have
-        return BadRow(row.line, str(error))
+        return BadRow(row.line, str(error), row.file)
     writer.add(image, row.label, row.extra)
     return None

@@ -7,11 +7,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data import LmdbReader
-from data.build import BadRow, BuildResult, Row, build, count_lines, read_gt
+from data.build import BuildResult, Seen, build
+from data.sources.listing import read_gt
+from data.sources.rows import BadRow, Note, Row
+from data.sources.text import count_lines
 
 
 def picture(text: str, extension: str = ".png") -> bytes:
@@ -30,14 +33,18 @@ def folder(tmp_path):
     return tmp_path
 
 
-def rows(folder: Path, content: str | bytes) -> list[Row | BadRow]:
+def rows_file(folder: Path, content: str | bytes) -> Path:
     gt = folder / "gt.txt"
     gt.write_bytes(content.encode() if isinstance(content, str) else content)
-    return list(read_gt(gt))
+    return gt
 
 
-def run(folder: Path, source: list[Row | BadRow]) -> tuple[BuildResult, list[BadRow]]:
-    bad: list[BadRow] = []
+def rows(folder: Path, content: str | bytes) -> list[Row | BadRow | Note]:
+    return list(read_gt(rows_file(folder, content)))
+
+
+def run(folder: Path, source: list[Row | BadRow | Note]) -> tuple[BuildResult, list[BadRow | Note]]:
+    bad: list[BadRow | Note] = []
     return build(source, folder / "out", bad.append), bad
 
 
@@ -79,10 +86,11 @@ def test_empty_lines_are_no_rows_but_count(folder):
         (b"one.png\t", "one.png: empty label"),
         (b"one.png\t  ", "one.png: empty label"),
         (b"one.png,", "one.png: empty label"),
-        (b"one.png", "1 columns, expected path<TAB>label"),
-        (b",", "1 columns, expected path<TAB>label"),
+        (b"one.png", "no separator; expected path<TAB>label"),
+        (b",", "no separator; expected path<TAB>label"),
         (b"one.png\ta\tb", "3 columns, expected path<TAB>label"),
-        (b"one.png\tcaf\xe9", "not UTF-8 text (byte 12 of the line)"),
+        (b"\tword", "empty path"),
+        (b"one.png\tcaf\x80", "neither UTF-8 nor Latin-1 text (byte 12 of the line); try --encoding"),
     ],
 )
 def test_bad_lines(folder, line, reason):
@@ -94,8 +102,8 @@ def test_gt_that_cannot_be_read(folder):
         list(read_gt(folder / "none.txt"))
     with pytest.raises(FileNotFoundError, match=r"sub: no such file"):
         count_lines(folder / "sub")
-    with pytest.raises(ValueError, match="UTF-16 text; save it as UTF-8"):
-        rows(folder, "one.png\ta\n".encode("utf-16"))
+    with pytest.raises(ValueError, match="no encoding 'klingon'"):
+        list(read_gt(rows_file(folder, "one.png\ta\n"), encoding="klingon"))
 
 
 def test_bytes_are_stored_as_they_are(folder):
@@ -142,20 +150,68 @@ def test_other_sources_may_give_bytes_and_further_values(tmp_path):
 
 @pytest.mark.parametrize("source", [[], [BadRow(1, "spoiled")]])
 def test_nothing_usable_writes_nothing(tmp_path, source):
-    with pytest.raises(ValueError, match=f"out was not written: none of the {len(source)} rows is usable"):
+    with pytest.raises(ValueError, match=f"out was not written: none of the {len(source)} rows of input is usable"):
         run(tmp_path, source)
     assert not any(tmp_path.iterdir())
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_every_line_is_a_row_or_a_bad_row(tmp_path_factory, content):
     folder = tmp_path_factory.mktemp("gt")
-    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        content = b"x" + content
-    found = rows(folder, content)
+    found = list(read_gt(rows_file(folder, content), encoding="utf-8"))
     filled = [n for n, line in enumerate(content.split(b"\n"), 1) if _has_text(line)]
     assert [row.line for row in found] == filled
 
 
 def _has_text(line: bytes) -> bool:
     return bool(line.decode("utf-8", "replace").removeprefix("\ufeff").strip())
+
+
+def test_duplicates_are_named_with_the_first_of_them(folder):
+    source = rows(folder, "one.png\ta\ntwo.jpg\tb\n./one.png\ta\nsub/../two.jpg\tc\none.png\td\n")
+    result, bad = run(folder, source)
+    assert result == BuildResult(2, 3)
+    assert [(row.line, row.reason) for row in bad] == [
+        (3, "one.png: duplicate of input:1"),
+        (4, "two.jpg: duplicate of input:2, where its label is 'b' and not 'c'"),
+        (5, "one.png: duplicate of input:1, where its label is 'a' and not 'd'"),
+    ]
+    again = build(source, folder / "again", bad.append, keep_duplicates=True)
+    assert again == BuildResult(5, 0)
+
+
+def test_a_bad_row_is_no_first_of_duplicates_only_when_it_was_never_an_image(folder):
+    """The image that cannot be read is named for that, and its repetition as one."""
+    result, bad = run(folder, rows(folder, "none.png\ta\nnone.png\ta\none.png\tb\n"))
+    assert result == BuildResult(1, 2)
+    assert "No such file" in bad[0].reason and "duplicate of input:1" in bad[1].reason
+
+
+def test_seen_remembers_many_in_little_memory():
+    with Seen() as seen:
+        assert all(seen.first(f"path {n}", str(n)) is None for n in range(20000))
+        assert seen.first("path 7", "again") == "7"
+        assert seen.first("path 7", "and again") == "7"
+        assert seen.first(b"\xff", "bytes") is None and seen.first(b"\xff", "x") == "bytes"
+
+
+def test_a_thousand_crops_with_a_spoiled_list(tmp_path):
+    """Everything good arrives, in its order, and every bad row is named."""
+    lines = [f"{n}.png\tword{n}" for n in range(1000)]
+    image = picture("word")
+    for n in range(1000):
+        (tmp_path / f"{n}.png").write_bytes(image)
+    (tmp_path / "100.png").unlink()
+    (tmp_path / "200.png").write_bytes(b"no picture")
+    lines[300] = "300.png\t"
+    lines[400] = "400.png"
+    lines[500] = "499.png\tword499"
+    lines[600] = "599.png\tother"
+    content = "\n".join(lines).encode().replace(b"word700", b"caf\xe9").replace(b"word800", "å".encode())
+    result, bad = run(tmp_path, rows(tmp_path, content))
+    assert [row.line for row in bad] == [101, 201, 301, 401, 501, 601, 701]
+    assert result == BuildResult(993, 7)
+    expected = [f"word{n}" for n in range(1000) if n not in (100, 200, 300, 400, 500, 600, 700)]
+    expected[expected.index("word800")] = "å"
+    assert [record.label for record in LmdbReader(tmp_path / "out")] == expected

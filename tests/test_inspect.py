@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from data import LmdbReader, LmdbWriter
-from data.inspect import BadSample, Inspection, format_inspection, inspect_dataset
+from data.inspect import BadSample, Inspection, format_inspection, inspect_dataset, label_doubt
 
 
 def picture(width: int, height: int) -> bytes:
@@ -149,3 +149,47 @@ def test_empty_dataset(tmp_path):
     text = format_inspection(inspect(tmp_path / "none"))
     assert "samples       0\n" in text
     assert "width         -\n" in text
+
+
+@pytest.mark.parametrize(
+    ("label", "doubt"),
+    [
+        ("word", None),
+        ("café", None),
+        ("Übung", None),
+        ("日本", None),
+        ("two words", None),
+        (" word", "begins or ends with space"),
+        ("w\ufffdrd", "has a character that was lost in decoding"),
+        ("a\u0007b", "has a control character or one without a meaning"),
+        ("cafe\u0301", "is not in Unicode's composed form (NFC)"),
+        ("cafÃ©", "looks like UTF-8 that was read as Latin-1"),
+    ],
+)
+def test_doubts_about_labels(label, doubt):
+    assert label_doubt(label) == doubt
+
+
+def test_suspicious_samples_are_listed(tmp_path):
+    with LmdbWriter(tmp_path / "words") as writer:
+        writer.add(picture(40, 20), "one")
+        writer.add(picture(40, 20), "one")
+        writer.add(picture(40, 20), "two")
+        writer.add(picture(200, 9), "long")
+        writer.add(picture(40, 7), "flat ")
+    inspection = inspect(tmp_path / "words")
+    assert inspection.bad == [] and not inspection.flawless
+    assert inspection.suspicious == [
+        BadSample(2, "has the image of sample 1 and its label"),
+        BadSample(3, "has the image of sample 1 with another label, 'one'"),
+        BadSample(4, "an image of 200x9 pixels is hardly a word's"),
+        BadSample(5, "an image of 40x7 pixels is hardly a word's"),
+        BadSample(5, "label 'flat ' begins or ends with space"),
+    ]
+    assert "suspicious    4\n  2: has the image of sample 1 and its label\n" in format_inspection(inspection)
+
+
+def test_a_flawless_dataset(folder):
+    assert inspect(folder).flawless
+    change(folder, {b"num-samples": b"2"})
+    assert not inspect(folder).flawless

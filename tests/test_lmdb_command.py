@@ -58,7 +58,7 @@ def test_build_with_bad_rows(gt):
     assert (run.returncode, run.stdout) == (1, f"{gt.parent / 'out'}: 5 samples\n")
     first, second, summary = run.stderr.splitlines()
     assert first == f"{gt}:6: {gt.parent / 'none.png'}: No such file or directory"
-    assert second == f"{gt}:7: 1 columns, expected path<TAB>label"
+    assert second == f"{gt}:7: no separator; expected path<TAB>label"
     assert summary == f"rectify-ocr: 2 rows of {gt} are bad and were left out"
     assert len(LmdbReader(gt.parent / "out")) == 5
 
@@ -136,3 +136,41 @@ def test_help_has_examples(args):
     run = lmdb_command(*args)
     assert run.returncode == 0
     assert "examples:\n  rectify-ocr lmdb " in run.stdout
+
+
+def test_build_from_names_and_merge_filter_export(gt, tmp_path):
+    folder, out = tmp_path / "crops", tmp_path / "sets"
+    folder.mkdir()
+    for word in WORDS:
+        (gt.parent / f"{word}.png").rename(folder / f"{word}.png")
+    run = lmdb_command("build", folder, out / "names")
+    assert (run.returncode, run.stdout) == (0, f"{out / 'names'}: 5 samples\n")
+    assert run.stderr == f"{folder}: note: names are read as LABEL; --names says it otherwise\n"
+    run = lmdb_command("merge", out / "names", out / "names", out / "twice")
+    assert (run.returncode, run.stdout) == (0, f"{out / 'twice'}: 10 samples\n")
+    run = lmdb_command("inspect", out / "twice", "--strict")
+    assert run.returncode == 1 and "suspicious    5\n" in run.stdout
+    run = lmdb_command("filter", out / "twice", out / "short", "--max-length", 3)
+    assert (run.returncode, run.stdout) == (0, f"{out / 'short'}: 4 samples, 6 left out by length\n")
+    run = lmdb_command("export", out / "short", tmp_path / "files", "--format", "csv")
+    assert (run.returncode, run.stdout) == (0, f"{tmp_path / 'files'}: 4 samples\n")
+    assert (tmp_path / "files" / "labels.csv").read_text() == (
+        "image,label\n000000/000000001.png,one\n000000/000000002.png,two\n"
+        "000000/000000003.png,one\n000000/000000004.png,two\n"
+    )
+
+
+def test_filter_by_a_file_of_characters(words):
+    (words.parent / "charset.txt").write_text("o n e\nt w\n")
+    run = lmdb_command("filter", words, words.parent / "out", "--charset-file", words.parent / "charset.txt")
+    assert (run.returncode, run.stdout) == (0, f"{words.parent / 'out'}: 2 samples, 3 left out by charset\n")
+
+
+def test_build_says_what_it_read_as_latin_1(gt):
+    (gt.parent / "six.png").write_bytes(picture("six"))
+    with gt.open("ab") as file:
+        file.write(b"six.png\tcaf\xe9\n")
+    run = lmdb_command("build", gt, gt.parent / "out")
+    assert run.returncode == 0
+    assert run.stderr == f"{gt}:6: note: not UTF-8, read as Latin-1 (byte 12 of the line)\n"
+    assert LmdbReader(gt.parent / "out").label(5) == "café"

@@ -1,0 +1,1 @@
+"""Labelled pictures as people have them: each module reads one form and yields rows for ``data.build``."""

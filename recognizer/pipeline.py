@@ -88,6 +88,8 @@ class Pipeline:
         self._engine = load_engine(engine, threads) if isinstance(engine, str) else engine
         builtin = self._engine is None
         self._recognizer = Recognizer(weights if "recognizer" in held else None, threads, decoder) if builtin else None
+        if self._recognizer and self._recognizer.preparation:
+            self._engine = self._recognizer.answer  # it prepares crops itself, as another engine does
         usable = rectify and "rectifier" in held
         self.rectifier = Rectifier(weights, threads, MARGIN if builtin else margin) if usable else None
         self.batch_size = batch_size

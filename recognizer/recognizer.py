@@ -1,18 +1,22 @@
-"""The recogniser at run time: flat words of the right size to texts."""
+"""The recogniser at run time: flat words to texts."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from recognizer import attention
 from recognizer.charset import Charset
-from recognizer.ctc import DECODERS
+from recognizer.ctc import DECODERS, Decoded, log_softmax
+from recognizer.preparation import Preparation
 from rectify.engine import Engine, load_engine, pick_config
+from rectify.images import Image
 from rectify.shape import sample_width
 from rectify.weights_io import select_weights
 
@@ -35,10 +39,14 @@ class Recognizer:
     Args:
         weights: a weight file or folder; None takes the shipped ones.
         threads: of the network.
-        decoder: ``greedy`` or ``beam``.
+        decoder: ``greedy`` or ``beam``; imported weights with an attention head know only ``greedy``.
 
     Raises:
         FileNotFoundError, ValueError: no weights there, none of a recogniser, or no such decoder.
+
+    Attributes:
+        preparation: what imported weights want done to a crop of any size; None for this project's own networks, whose
+            words are sampled at their own width.
     """
 
     def __init__(
@@ -46,37 +54,101 @@ class Recognizer:
     ) -> None:
         if decoder not in DECODERS:
             raise ValueError(f"no decoder {decoder!r}; there are {', '.join(DECODERS)}")
-        self._decode = DECODERS[decoder]
         file = select_weights(weights, "recognizer", __file__)
-        self._engine: Engine = load_engine(file, threads, _build_network)
+        self._engine: Engine = load_engine(file, threads, build_network)
         self.config = self._engine.config
         self.charset = Charset(self.config["charset"])
-        self.height = int(self.config["height"])
+        self.preparation = None
+        if "preparation" in self.config:
+            self.preparation = Preparation.from_config(self.config["preparation"])
+        self.height = self.preparation.height if self.preparation else int(self.config["height"])
+        self._decode = self._decoder(decoder)
 
     def width(self, length: float, height: float) -> int:
         """Width at which to sample a word of this shape (see ``shape.sample_width``)."""
         return sample_width(length, height, self.config)
 
-    def logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """CTC logits (N, W/4, 1 + characters); class 0 is the blank.
+    def logits(self, images: NDArray[np.uint8] | Sequence[Image]) -> NDArray[np.float32]:
+        """Raw scores before decoding: CTC logits (N, T, 1 + characters), class 0 the blank and T = W/4.
+
+        Imported weights score as their own project does: the order of the classes and T are that project's.
 
         Args:
-            images: (N, height, W, 3) uint8 RGB, W as ``width`` gives it.
+            images: (N, height, W, 3) uint8 RGB, W as ``width`` gives it. For imported weights crops of any sizes, which
+                are prepared first and must then be equally wide.
 
         Raises:
             ValueError: images of another shape or type.
         """
+        if self.preparation is not None:
+            prepared = [self.preparation(image) for image in images]
+            widths = sorted({image.shape[1] for image in prepared})
+            if len(widths) > 1:
+                raise ValueError(f"these crops need pictures of different widths ({widths}); give one at a time")
+            images = np.stack(prepared)
+        images = np.asarray(images)
         if images.ndim != 4 or images.shape[1] != self.height or images.shape[3] != 3 or images.dtype != np.uint8:
             raise ValueError(f"expected uint8 (N, {self.height}, W, 3), got {images.dtype} {images.shape}")
         return self._engine(images)
 
-    def read(self, images: NDArray[np.uint8]) -> list[Reading]:
-        """One reading an image of ``images`` (see ``logits``)."""
-        decoded = self._decode(self.logits(images))
-        return [Reading(self.charset.decode(indices), confidence) for indices, confidence in decoded]
+    def read(self, images: NDArray[np.uint8] | Sequence[Image]) -> list[Reading]:
+        """One reading an image of ``images`` (see ``logits``); for imported weights crops of any sizes."""
+        if self.preparation is None:
+            return self._readings(self.logits(images))
+        return self._read_prepared(images, self.preparation)
+
+    def answer(self, images: Sequence[Image]) -> list[tuple[str, float]]:
+        """Text and confidence of each crop: what ``Pipeline`` asks of an engine."""
+        return [(reading.text, reading.confidence) for reading in self.read(images)]
+
+    def _read_prepared(self, images: NDArray[np.uint8] | Sequence[Image], prepare: Preparation) -> list[Reading]:
+        """Crops of any sizes, prepared and read in groups of one width; uncertain ones again with more contrast."""
+        prepared = [prepare(image) for image in images]
+        by_width: dict[int, list[int]] = {}
+        for index, image in enumerate(prepared):
+            by_width.setdefault(image.shape[1], []).append(index)
+        readings: dict[int, Reading] = {}
+        for indices in by_width.values():
+            logits = self._engine(np.stack([prepared[index] for index in indices]))
+            readings.update(zip(indices, self._readings(logits), strict=True))
+            if not prepare.contrast_below:
+                continue
+            for index, certainty in zip(indices, frame_certainty(logits), strict=True):
+                if certainty < prepare.contrast_below:
+                    again = self._engine(prepare(images[index], prepare.contrast)[None])
+                    if frame_certainty(again)[0] >= certainty:
+                        readings[index] = self._readings(again)[0]
+        return [readings[index] for index in range(len(prepared))]
+
+    def _readings(self, logits: NDArray[np.float32]) -> list[Reading]:
+        return [Reading(self.charset.decode(indices), confidence) for indices, confidence in self._decode(logits)]
+
+    def _decoder(self, name: str) -> Callable[[NDArray[np.float32]], Decoded]:
+        letters = self.config.get("letters")
+        if not letters:
+            return DECODERS[name]
+        if name != "greedy":
+            raise ValueError(f"decoder {name!r} is for CTC; these weights have an attention head, which reads greedily")
+        return partial(attention.greedy, first=letters["first"], end=letters["end"], characters=len(self.charset))
 
 
-def _build_network(config: Mapping[str, Any]) -> nn.Module:
+def frame_certainty(logits: NDArray[np.float32]) -> list[float]:
+    """How certain EasyOCR calls CTC logits (N, T, C): the product p of the best probabilities of the frames that are no
+    blank, F of them, as p ** (2 / √F); 0 without such frames."""
+    certainties = []
+    for best, probability in zip(logits.argmax(-1), log_softmax(logits).max(-1), strict=True):
+        kept = probability[best != 0]
+        certainties.append(float(np.exp(kept.sum() * 2 / np.sqrt(len(kept)))) if len(kept) else 0.0)
+    return certainties
+
+
+def build_network(config: Mapping[str, Any]) -> nn.Module:
+    """The torch network that a weight file describes, without its weights."""
+    if config.get("architecture") == "classic":
+        from recognizer.classic.config import ClassicConfig
+        from recognizer.classic.network import ClassicNetwork
+
+        return ClassicNetwork(pick_config(ClassicConfig, config))
     from recognizer.network import RecognitionNetwork, RecognizerConfig
 
     return RecognitionNetwork(pick_config(RecognizerConfig, config))

@@ -25,6 +25,7 @@ COMPOSITION_ROOT = {Path("rectify/cli.py"), Path("rectify/read_command.py")}
 """The dispatcher and its reading command reach to the right, by name."""
 
 TORCH = {"rectify/network.py", "rectify/sampler.py", "rectify/transformer.py", "recognizer/network.py"}
+TORCH |= {f"recognizer/classic/{name}.py" for name in ("encoders", "heads", "localization", "network", "spline")}
 """Modules of the runtime's packages that need torch."""
 
 

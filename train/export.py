@@ -15,7 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from recognizer.network import RecognitionNetwork, RecognizerConfig
+from recognizer.classic.network import ClassicNetwork
+from recognizer.preparation import Preparation
+from recognizer.recognizer import build_network as build_recognizer
 from rectify.engine import OnnxEngine, pick_config
 from rectify.network import LocalizationConfig, LocalizationNetwork
 from rectify.weights_io import METADATA_KEY, WeightFile, read_weight_file
@@ -45,13 +47,14 @@ def build_network(description: Mapping[str, Any]) -> nn.Module:
     """A network without its weights, from what its weight file says."""
     if description["kind"] == "rectifier":
         return LocalizationNetwork(pick_config(LocalizationConfig, description))
-    return RecognitionNetwork(pick_config(RecognizerConfig, description))
+    return build_recognizer(description)
 
 
 def export(source: str | Path, out: Path) -> dict[str, float]:
     """Write ``out``/rectifier.onnx and recognizer.onnx, as far as there are such, and their half-precision weights.
 
-    The networks are rounded to half precision first, so that both files hold the same weights.
+    The networks are rounded to half precision first, so that both files hold the same weights; imported ones are not,
+    as they are to agree with their own project.
 
     Args:
         source: folder of a run, or weights (see ``weights.find_safetensors``).
@@ -80,12 +83,14 @@ def export(source: str | Path, out: Path) -> dict[str, float]:
 
 def _export_one(file: WeightFile, folder: Path) -> float:
     network = build_network(file.config)
-    network.load_state_dict({name: _half(value) for name, value in load_tensors(file).items()})
+    imported = isinstance(network, ClassicNetwork)
+    network.load_state_dict({name: value if imported else _half(value) for name, value in load_tensors(file).items()})
     network.eval()
-    save_network(folder / f"{file.kind}{SUFFIX}", network, file.config, torch.float16)
+    precision = torch.float32 if imported else torch.float16
+    save_network(folder / f"{file.kind}{SUFFIX}", network, file.config, precision)
     path = folder / f"{file.kind}.onnx"
     write_onnx(network, file.config, path)
-    difference = parity(network, path)
+    difference = parity(network, path, file.config)
     # Not a number counts as a difference, too.
     if not difference <= TOLERANCE:
         raise ParityError(f"{file.path}: torch and ONNX differ by {difference:.2g}, more than {TOLERANCE:.0e}")
@@ -98,21 +103,22 @@ def write_onnx(network: nn.Module, description: Mapping[str, Any], path: Path) -
 
     rectifier = description["kind"] == "rectifier"
     names = ("thumbnail", "control_points") if rectifier else ("image", "logits")
-    batch = torch.export.Dim("batch", min=1, max=1 << 16)
-    axes = {0: batch} if rectifier else {0: batch, 2: 4 * torch.export.Dim("frames", min=4, max=1 << 14)}
+    axes: dict[int, Any] = {0: torch.export.Dim("batch", min=1, max=1 << 16)}
+    if _any_width(description):
+        axes[2] = 4 * torch.export.Dim("frames", min=4, max=1 << 14)
     with warnings.catch_warnings():
         # The exporter's own deprecations and its remark on the LSTM's flat weights say nothing to a user.
         warnings.simplefilter("ignore")
-        program = _program(network, names, axes)
+        program = _program(network, names, axes, _pictures(description, 2, 32))
     model = program.model_proto
     model.metadata_props.append(onnx.StringStringEntryProto(key=METADATA_KEY, value=json.dumps(dict(description))))
     onnx.save(model, path)
 
 
-def _program(network: nn.Module, names: tuple[str, str], axes: dict[int, Any]) -> Any:
+def _program(network: nn.Module, names: tuple[str, str], axes: dict[int, Any], pictures: np.ndarray) -> Any:
     return torch.onnx.export(
         _Uint8(network).eval(),
-        (torch.from_numpy(_pictures(network, 2, 32)),),
+        (torch.from_numpy(pictures),),
         input_names=[names[0]],
         output_names=[names[1]],
         dynamic_shapes={"image": axes},
@@ -122,24 +128,31 @@ def _program(network: nn.Module, names: tuple[str, str], axes: dict[int, Any]) -
     )
 
 
-def parity(network: nn.Module, path: Path) -> float:
+def _any_width(description: Mapping[str, Any]) -> bool:
+    """Whether the network reads pictures of any width: not localization networks, nor a recogniser with one inside."""
+    return description["kind"] == "recognizer" and description.get("transformation", "none") == "none"
+
+
+def parity(network: nn.Module, path: Path, description: Mapping[str, Any]) -> float:
     """Largest difference between torch and the ONNX file on noise pictures of several sizes."""
     engine = OnnxEngine(read_weight_file(path))
     differences = []
     for batch, frames in ((1, 16), (3, 32), (2, 61)):
-        pictures = _pictures(network, batch, frames)
+        pictures = _pictures(description, batch, frames)
         with torch.inference_mode():
             expected = _Uint8(network)(torch.from_numpy(pictures)).numpy()
         differences.append(float(np.abs(expected - engine(pictures)).max()))
     return max(differences)
 
 
-def _pictures(network: nn.Module, batch: int, frames: int) -> np.ndarray:
+def _pictures(description: Mapping[str, Any], batch: int, frames: int) -> np.ndarray:
     """Noise (N, H, W, 3) uint8 in a size that the network takes."""
-    if isinstance(network, LocalizationNetwork):
-        width, height = network.config.thumbnail
-    else:
-        width, height = 4 * frames, 32
+    width, height = 4 * frames, 32
+    if description["kind"] == "rectifier":
+        width, height = description["thumbnail"]
+    elif "preparation" in description:
+        preparation = Preparation.from_config(description["preparation"])
+        width, height = width if _any_width(description) else preparation.width, preparation.height
     return np.random.default_rng(0).integers(0, 256, (batch, height, width, 3), dtype=np.uint8)
 
 

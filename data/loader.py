@@ -140,7 +140,7 @@ class SampleSet:
         bgr = cv2.imdecode(np.frombuffer(record.image, np.uint8), cv2.IMREAD_COLOR)
         if bgr is None:
             raise ValueError(f"{self.readers[reader].folder}: image-{record.number:09d} is not an image")
-        geometry = WordGeometry.from_json(record.geometry) if record.geometry else None
+        geometry = WordGeometry.of(record.geometry)
         return fit(bgr[..., ::-1]), record.label, geometry
 
 

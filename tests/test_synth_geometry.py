@@ -90,3 +90,11 @@ def test_json_of_something_else_is_refused() -> None:
 def test_projection_of_a_known_homography() -> None:
     matrix = np.array([[1.0, 0, 0], [0, 1, 0], [1, 0, 1]])
     np.testing.assert_allclose(project(matrix, np.array([[1.0, 1.0]])), [[0.5, 0.5]])
+
+
+def test_a_word_cut_by_its_polygon_has_no_map() -> None:
+    outline = {"kind": "polygon", "size": [4, 2], "outline": [[0, 0], [3, 0], [3, 1], [0, 1]]}
+    assert WordGeometry.of(outline) is None
+    assert WordGeometry.of(None) is None
+    with pytest.raises(ValueError, match="not the geometry"):
+        WordGeometry.of({"size": [4, 2]})

@@ -150,7 +150,7 @@ def _words(reader: Reader) -> Iterator[_Word]:
         word = _Word(crop.number, crop.label, crop.image, crop.error)
         try:
             geometry = None if word.image is None else reader.geometry(word.number - 1)
-            yield replace(word, truth=WordGeometry.from_json(geometry) if geometry else None)
+            yield replace(word, truth=WordGeometry.of(geometry))
         except ValueError as error:
             yield replace(word, image=None, error=f"{reader.folder}: geometry-{word.number:09d}: {error}")
 

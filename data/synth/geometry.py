@@ -94,6 +94,15 @@ class WordGeometry:
         }
 
     @classmethod
+    def of(cls, fields: dict[str, Any] | None) -> WordGeometry | None:
+        """What a record's geometry says of the map; None for a word whose outline alone is known, or nothing.
+
+        Raises:
+            ValueError: a field is missing.
+        """
+        return cls.from_json(fields) if fields and fields.get("kind") != "polygon" else None
+
+    @classmethod
     def from_json(cls, fields: dict[str, Any]) -> WordGeometry:
         """The inverse of ``to_json``.
 

@@ -14,6 +14,7 @@ COMMANDS = {
     "synth": "data.synth_command",
     "lmdb": "data.lmdb_command",
     "export": "train.export_command",
+    "import": "train.import_command",
 }
 """Sub-command to the module whose ``main(argv)`` runs it. Anything else reads pictures. The right-hand packages are
 reached by name, here alone: this is the project's composition root."""

@@ -39,7 +39,7 @@ examples:
   curl -s URL | rectify-ocr -                 read from standard input
 
 other commands (each has --help):
-  eval, quality, train, synth, lmdb, export
+  eval, quality, train, synth, lmdb, export, import
 """
 
 

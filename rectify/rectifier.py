@@ -4,42 +4,29 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from rectify.conventions import MARGIN, extent_of, to_pixels
 from rectify.engine import Engine, load_engine, pick_config
 from rectify.families import ThinPlateSpline
-from rectify.images import MAX_SIDE, Image, check_image
-from rectify.shape import text_shape, thumbnail
+from rectify.images import Image, check_image
+from rectify.polygon import NO_MARGIN, Placement, flatten_placement, place_polygons
+from rectify.rectified import Rectified
+from rectify.shape import frame_size, text_shape, thumbnail
 from rectify.warp import warp
 from rectify.weights_io import select_weights
 
 if TYPE_CHECKING:
     from torch import nn
 
-MAX_ENLARGEMENT = 4
-"""A rectified image has at most this many times the pixels of its source."""
+REFINE_MARGIN = (0.1, 0.25)
+"""What the network sees around a polygon that it is to refine: about as much as around the words it was trained on."""
 
 BATCH = 64
 """Thumbnails in one call of the network."""
-
-
-@dataclass(frozen=True, eq=False)
-class Rectified:
-    """A crop sampled flat."""
-
-    image: Image = field(repr=False)
-    """(H, W) or (H, W, C) uint8 as the source was, margin included."""
-    control_points: NDArray[np.float32] = field(repr=False)
-    """(rows·cols, 2) in pixels of the source."""
-    rows: int
-    cols: int
-    rectified: bool = True
-    """False where the crop was left as it is."""
 
 
 class Rectifier:
@@ -114,6 +101,56 @@ class Rectifier:
         """Flattens many crops, in their order, each at the resolution of its source."""
         return [self._flatten(image, points, None) for image, points in zip(images, self.locate(images), strict=True)]
 
+    def rectify_polygon(
+        self,
+        image: Image,
+        polygon: ArrayLike,
+        refine: bool = False,
+        margin: tuple[float, float] | None = None,
+        keep_order: bool = False,
+    ) -> Rectified:
+        """A straight crop out of a photo, along a polygon as text detectors give it.
+
+        Args:
+            image: the photo.
+            polygon: (M, 2) points in pixels, counted from the photo's top left corner: a quadrilateral, or an even
+                number of points of which the first half runs along one edge of the text and the second half back along
+                the other (see ``polygon.text_edges`` for the order).
+            refine: let the network look at the straight crop and correct it. The photo is sampled once all the same,
+                along both maps together.
+            margin: space around the word, see ``Rectifier``. None gives exactly what is in the polygon, and with
+                ``refine`` the rectifier's own margin.
+            keep_order: trust the order of the points: the first half is the top edge, in reading direction.
+
+        Raises:
+            TypeError, ValueError: not an image, or not such a polygon, or one outside of the image.
+        """
+        return self.rectify_polygons(image, [polygon], refine, margin, keep_order)[0]
+
+    def rectify_polygons(
+        self,
+        image: Image,
+        polygons: Sequence[ArrayLike],
+        refine: bool = False,
+        margin: tuple[float, float] | None = None,
+        keep_order: bool = False,
+    ) -> list[Rectified]:
+        """Straight crops along many polygons of one photo, see ``rectify_polygon``."""
+        placements = place_polygons(image, polygons, keep_order)
+        if refine:
+            placements = self._refined(image, placements)
+        if margin is None:
+            margin = self.margin if refine else NO_MARGIN
+        return [flatten_placement(image, placement, margin) for placement in placements]
+
+    def _refined(self, image: Image, placements: list[Placement]) -> list[Placement]:
+        """Placements corrected by what the network finds in the crops along them."""
+        crops = [flatten_placement(image, placement, REFINE_MARGIN).image for placement in placements]
+        return [
+            placement.refined(points * extent_of(REFINE_MARGIN), self.rows, self.cols)
+            for placement, points in zip(placements, self.locate(crops), strict=True)
+        ]
+
     def _flatten(self, image: Image, points: NDArray[np.float32], size: tuple[int, int] | None) -> Rectified:
         points = to_pixels(points, image.shape[1::-1]).astype(np.float32)
         flat = flatten(image, points, self.rows, self.cols, size, self.margin)
@@ -142,17 +179,9 @@ def flatten(
 def natural_size(
     image: Image, points: NDArray[np.float32], rows: int, cols: int, margin: tuple[float, float] = MARGIN
 ) -> tuple[int, int]:
-    """Size (width, height) at which a flat word, margin included, keeps the resolution of its source.
-
-    At most ``MAX_ENLARGEMENT`` times the pixels of the source, whatever the points are.
-    """
+    """Size (width, height) at which a flat word keeps the resolution of its source, see ``shape.frame_size``."""
     length, height = text_shape(points.astype(np.float64), rows, cols)
-    sides = np.array([length * (1 + 2 * margin[0]), height * (1 + 2 * margin[1])])
-    largest = MAX_ENLARGEMENT * image.shape[0] * image.shape[1]
-    sides *= min(1.0, np.sqrt(largest / max(sides.prod(), 1.0)))
-    # A side that is cut to the longest possible, or raised to a pixel, is a degenerate set of points anyway.
-    width, height = np.clip(np.rint(sides), 1, min(MAX_SIDE, largest)).astype(int)
-    return int(width), int(height)
+    return frame_size(image, length, height, margin)
 
 
 def _build_network(config: Mapping[str, Any]) -> nn.Module:

@@ -10,7 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rectify.conventions import MARGIN, Points
+from rectify.images import MAX_SIDE, Image
 from rectify.tps import text_outline
+
+MAX_ENLARGEMENT = 4
+"""A rectified image has at most this many times the pixels of its source."""
 
 
 def resize(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -54,13 +58,35 @@ def text_shape(points: Points, rows: int, cols: int) -> tuple[Any, Any]:
         (length, height), each of shape (...), pixels: the mean arc length of the top and bottom edge, and the mean
         distance between the edges.
     """
-    outline = text_outline(points, rows, cols)
+    return outline_shape(text_outline(points, rows, cols))
+
+
+def outline_shape(outline: Points) -> tuple[Any, Any]:
+    """``text_shape`` of an outline (..., 2·samples, 2) as ``tps.text_outline`` gives it."""
     samples = outline.shape[-2] // 2
     top, bottom = outline[..., :samples, :], outline[..., : -samples - 1 : -1, :]
     edges = np.stack([top, bottom])
     length = np.linalg.norm(np.diff(edges, axis=-2), axis=-1).sum(-1).mean(0)
     height = np.linalg.norm(top - bottom, axis=-1).mean(-1)
     return length, height
+
+
+def frame_size(image: Image, length: float, height: float, margin: tuple[float, float] = MARGIN) -> tuple[int, int]:
+    """Size (width, height) at which a flat word keeps the resolution of its source.
+
+    At most ``MAX_ENLARGEMENT`` times the pixels of the source, whatever its shape is.
+
+    Args:
+        image: the source.
+        length, height: of the text outline in pixels of the source.
+        margin: space around the word, see ``Rectifier``.
+    """
+    sides = np.array([length * (1 + 2 * margin[0]), height * (1 + 2 * margin[1])])
+    largest = MAX_ENLARGEMENT * image.shape[0] * image.shape[1]
+    sides *= min(1.0, np.sqrt(largest / max(sides.prod(), 1.0)))
+    # A side that is cut to the longest possible, or raised to a pixel, is a degenerate set of points anyway.
+    width, tall = np.clip(np.rint(sides), 1, min(MAX_SIDE, largest)).astype(int)
+    return int(width), int(tall)
 
 
 def sample_width(length: float, height: float, config: Mapping[str, Any]) -> int:

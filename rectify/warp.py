@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from rectify.conventions import Points, pixel_grid
+from rectify.conventions import Points, grid_points, pixel_grid
 from rectify.shape import resize
 from rectify.tps import grid_basis, tps_basis
 
@@ -18,6 +20,12 @@ KEPT_PIXELS = 32 * 512
 """Outputs up to the recogniser's widest keep their basis; larger ones come in strips, so that memory stays bounded."""
 
 STRIP_PIXELS = 1 << 16
+
+COARSE = 8
+"""Samples along each side of a result from which it is judged how far it shrinks its source."""
+
+Place = Callable[[Points], Points]
+"""A map from points (N, 2) of the canonical frame to pixels (N, 2) of an image."""
 
 
 def warp(
@@ -41,9 +49,11 @@ def warp(
     """
     width, height = size
     source, points = image, np.asarray(points, np.float64)
-    shrink = _shrink_factors(points, rows, cols, size, extent)
+    shrink = _shrink_factors(grid_basis(rows, cols, COARSE, COARSE, extent) @ points, size)
     if max(shrink) > SHRINK_THRESHOLD:
-        source, points = _shrunk(image, points, shrink)
+        source = _shrunk(image, shrink)
+        scale = np.divide(source.shape[1::-1], image.shape[1::-1])
+        points = (points + 0.5) * scale - 0.5
     result = np.empty((height, width, *image.shape[2:]), np.uint8)
     if width * height <= KEPT_PIXELS:
         _remap(source, grid_basis(rows, cols, height, width, extent), points, result)
@@ -57,36 +67,84 @@ def warp(
     return result
 
 
+def warp_along(
+    image: NDArray[np.uint8], place: Place, size: tuple[int, int], extent: tuple[float, float] = (1.0, 1.0)
+) -> NDArray[np.uint8]:
+    """The image sampled along any map; ``warp`` for what is no spline.
+
+    Only the part of the image that the map reaches is touched, so many words of one large photo cost no more than
+    their own pixels.
+
+    Args:
+        image: (H, W) or (H, W, C) uint8.
+        place: takes the canonical frame to pixels of ``image``.
+        size, extent: as of ``warp``.
+
+    Returns:
+        As ``warp``.
+    """
+    width, height = size
+    part, origin = _reached(image, place, extent)
+    shrink = _shrink_factors(place(pixel_grid(COARSE, COARSE, extent)), size)
+    scale = np.ones(2)
+    if max(shrink) > SHRINK_THRESHOLD:
+        whole = part.shape[1::-1]
+        part = _shrunk(part, shrink)
+        scale = np.divide(part.shape[1::-1], whole)
+    result = np.empty((height, width, *image.shape[2:]), np.uint8)
+    grid = pixel_grid(height, width, extent)
+    strip = max(1, STRIP_PIXELS // width)
+    for top in range(0, height, strip):
+        rows = result[top : top + strip]
+        points = place(grid[top * width : top * width + len(rows) * width])
+        _sample(part, (points - origin + 0.5) * scale - 0.5, rows)
+    return result
+
+
+def _reached(
+    image: NDArray[np.uint8], place: Place, extent: tuple[float, float]
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """A view of the part of the image that a map reaches, and that part's first pixel (x, y)."""
+    steps = np.linspace(-1, 1, 33)
+    reached = place(grid_points(steps * extent[0], steps * extent[1])).reshape(33, 33, 2)
+    # What lies between two samples may reach further than both, by less than the distance between them.
+    pad = 2 + max(np.abs(np.diff(reached, axis=axis)).max() for axis in (0, 1))
+    last = np.array(image.shape[1::-1]) - 1
+    low = np.clip(np.floor(reached.min((0, 1)) - pad), 0, last).astype(np.int64)
+    high = np.clip(np.ceil(reached.max((0, 1)) + pad), 0, last).astype(np.int64)
+    return image[low[1] : high[1] + 1, low[0] : high[0] + 1], low
+
+
 def _remap(source: NDArray[np.uint8], basis: Points, points: Points, result: NDArray[np.uint8]) -> None:
     """Fills ``result`` (h, w[, C]) with the source at ``basis @ points``."""
     # The product is taken around the middle of the points: in float32 its error grows with the coordinates' size.
     middle = points.mean(0)
-    grid = basis @ (points - middle).astype(basis.dtype) + middle
+    _sample(source, basis @ (points - middle).astype(basis.dtype) + middle, result)
+
+
+def _sample(source: NDArray[np.uint8], grid: Points, result: NDArray[np.uint8]) -> None:
+    """Fills ``result`` (h, w[, C]) with the source at the pixels ``grid`` (h·w, 2)."""
     grid = grid.astype(np.float32).reshape(*result.shape[:2], 2)
     sampled = cv2.remap(source, grid, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     result[...] = sampled.reshape(result.shape)  # OpenCV drops a single channel's axis
 
 
-def _shrink_factors(
-    points: Points, rows: int, cols: int, size: tuple[int, int], extent: tuple[float, float]
-) -> tuple[float, float]:
-    """Source pixels per output pixel along the source's x and y, a mean over the result."""
-    # The mean slope between neighbours of a coarse grid over the result; a fine one would say the same.
-    steps = 8
-    coarse = grid_basis(rows, cols, steps, steps, extent) @ points
-    coarse = coarse.reshape(steps, steps, 2)
-    along_x = np.diff(coarse, axis=1) * (steps / size[0])
-    along_y = np.diff(coarse, axis=0) * (steps / size[1])
+def _shrink_factors(coarse: Points, size: tuple[int, int]) -> tuple[float, float]:
+    """Source pixels per output pixel along the source's x and y, a mean over the result, from where a coarse grid
+    (COARSE², 2) over the result lies in the source."""
+    # The mean slope between neighbours; those of a fine grid would say the same.
+    coarse = coarse.reshape(COARSE, COARSE, 2)
+    along_x = np.diff(coarse, axis=1) * (COARSE / size[0])
+    along_y = np.diff(coarse, axis=0) * (COARSE / size[1])
     x, y = np.sqrt((along_x**2).mean((0, 1)) + (along_y**2).mean((0, 1)))
     return float(x), float(y)
 
 
-def _shrunk(image: NDArray[np.uint8], points: Points, factors: tuple[float, float]) -> tuple[NDArray[np.uint8], Points]:
-    """The image averaged down by the factors above the threshold, and the points in its pixels."""
+def _shrunk(image: NDArray[np.uint8], factors: tuple[float, float]) -> NDArray[np.uint8]:
+    """The image averaged down by the factors above the threshold."""
     height, width = image.shape[:2]
     new_width, new_height = (
         max(1, round(side / factor)) if factor > SHRINK_THRESHOLD else side
         for side, factor in zip((width, height), factors, strict=True)
     )
-    scale = np.array([new_width / width, new_height / height])
-    return resize(image, (new_width, new_height)), (points + 0.5) * scale - 0.5
+    return resize(image, (new_width, new_height))

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from helpers import noise
 from rectify.conventions import canonical_points, to_pixels
-from rectify.warp import warp
+from rectify.warp import warp, warp_along
 
 Image = NDArray[np.uint8]
 
@@ -124,3 +124,23 @@ def test_points_that_fell_together_give_one_color() -> None:
     image = noise(20, 30, 3)
     result = warp(image, np.full((25, 2), 7.0), 5, 5, (8, 6))
     np.testing.assert_array_equal(result, np.broadcast_to(image[7, 7], (6, 8, 3)))
+
+
+@pytest.mark.parametrize("size", [(300, 200), (60, 40), (100, 100), (700, 500)])
+def test_along_any_map_is_as_along_a_spline(size: tuple[int, int]) -> None:
+    """The spline of an affine map is that map; enlarged, shrunk, in strips, and with more around it. It reaches all of
+    the image, so both average the same when they shrink."""
+    image = noise(200, 300, 3)
+    matrix = np.array([[120.0, 30.0], [-20.0, 80.0]])
+    points = canonical_points(3, 4) @ matrix + (150, 100)
+    for extent in ((1.0, 1.0), (1.25, 1.25)):
+        expected = warp(image, points, 3, 4, size, extent).astype(int)
+        result = warp_along(image, lambda flat: flat @ matrix + (150, 100), size, extent)
+        assert np.abs(result - expected).max() <= 1
+
+
+def test_along_a_map_shrinking_averages_the_part_it_reaches() -> None:
+    image = np.zeros((300, 400), np.uint8)
+    image[:, ::2] = 255
+    result = warp_along(image, lambda flat: flat * (100, 50) + (200, 150), (40, 20))
+    assert np.abs(result.astype(int) - 127).max() <= 40

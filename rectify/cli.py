@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 
 COMMANDS = {
+    "crop": "rectify.crop_command",
     "eval": "train.eval_command",
     "quality": "train.quality_command",
     "train": "train.train_command",

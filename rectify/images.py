@@ -1,7 +1,8 @@
-"""Reading picture files into arrays, with a one-line reason when that cannot be done."""
+"""Reading picture files into arrays, with a one-line reason when that cannot be done, and writing them."""
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from collections.abc import Callable, Iterator
@@ -69,6 +70,22 @@ def read_image(source: str | Path | bytes, name: str = "image") -> Image:
         raise ImageError(name, "damaged (its header breaks off)") from None
     except ValueError as error:
         raise ImageError(name, str(error)) from None
+
+
+def write_png(path: Path, image: Image) -> None:
+    """Saves an RGB picture (H, W, 3) as PNG, its folder too; written beside and moved into place.
+
+    Raises:
+        OSError: that cannot be done.
+    """
+    encoded = cv2.imencode(".png", image[:, :, ::-1])[1]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        beside.write_bytes(encoded.tobytes())
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def check_image(image: Any) -> None:

@@ -39,7 +39,7 @@ examples:
   curl -s URL | rectify-ocr -                 read from standard input
 
 other commands (each has --help):
-  eval, quality, train, synth, lmdb, export, import
+  crop, eval, quality, train, synth, lmdb, export, import
 """
 
 
@@ -277,6 +277,7 @@ class _Run:
 
     def _save(self, source: Source, image: Image, result: Result) -> None:
         from rectify.conventions import MARGIN
+        from rectify.images import write_png
         from rectify.overlay import draw_overlay
         from rectify.rectifier import flatten
 
@@ -286,7 +287,7 @@ class _Run:
         for folder, make in ((self.arguments.output, straight), (self.arguments.overlay, draw_overlay)):
             if folder:
                 try:
-                    _write_png(self._free_path(folder / source.stem), make(image, points, rows, cols))
+                    write_png(self._free_path(folder / source.stem), make(image, points, rows, cols))
                 except OSError as error:
                     self._complain(f"{source.label}: cannot save: {error}")
 
@@ -341,20 +342,6 @@ def _load(source: Source) -> Image:
     if source.path is None:
         return read_image(sys.stdin.buffer.read(), "standard input")
     return read_image(source.path)
-
-
-def _write_png(path: Path, image: Image) -> None:
-    """Writes beside the target and moves into place."""
-    import cv2
-
-    encoded = cv2.imencode(".png", image[:, :, ::-1])[1]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        beside.write_bytes(encoded.tobytes())
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def _key(path: Path) -> str:

@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rectify.images import Image
 
+KEYS = ("points", "polygon", "quad")
+"""What an object may call its polygon."""
+
 EPILOG = """\
 POLYGONS is a JSON list. Each polygon is a list of points [x, y] in pixels from the photo's top left corner, a flat list
-of as many numbers, or an object with such a list as "points"; what else the object holds does not matter. A polygon has
-four corners in any order, or an even number of points: the first half along one edge of the text, the second half back
-along the other.
+of as many numbers, or an object with such a list as "points", "polygon" or "quad"; what else the object holds does not
+matter. A polygon has four corners in any order, or an even number of points: the first half along one edge of the text,
+the second half back along the other.
 
 Crop number N is saved as DIR/NAME-N.png, NAME being the photo's, and its path printed. Polygons that cannot be used are
 named on stderr, the others are cropped, and the exit code is 1.
@@ -88,7 +91,7 @@ def read_polygons(path: Path) -> list[Any]:
 
 def _points(item: Any) -> Any:
     if isinstance(item, dict):
-        item = item.get("points")
+        item = next((item[key] for key in KEYS if key in item), None)
     if isinstance(item, list) and len(item) % 2 == 0 and all(isinstance(value, (int, float)) for value in item):
         return [item[i : i + 2] for i in range(0, len(item), 2)]
     return item

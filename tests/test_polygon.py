@@ -366,13 +366,14 @@ def test_command(tmp_path: Path, capsys: Captured) -> None:
         rectangle(30, 20, 90, 50).tolist(),
         [5, 5, 30, 5, 30, 20, 5, 20],
         {"transcription": "text", "points": QUAD.tolist()},
+        {"quad": QUAD.tolist()},
     ]
     polygons.write_text(json.dumps(items))
     out = tmp_path / "out"
     assert cli.main(["crop", photo, str(polygons), "-o", str(out)]) == 0
-    names = [f"street-{number}.png" for number in (1, 2, 3)]
+    names = [f"street-{number}.png" for number in (1, 2, 3, 4)]
     assert capsys.readouterr() == ("".join(f"{out / name}\n" for name in names), "")
-    expected = [PHOTO[20:50, 30:90], PHOTO[5:20, 5:30], crop(PHOTO, QUAD)]
+    expected = [PHOTO[20:50, 30:90], PHOTO[5:20, 5:30], crop(PHOTO, QUAD), crop(PHOTO, QUAD)]
     for name, image in zip(names, expected, strict=True):
         np.testing.assert_array_equal(read_image(out / name), image)
     assert sorted(path.name for path in out.iterdir()) == names

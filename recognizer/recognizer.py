@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from recognizer import attention
 from recognizer.charset import Charset
-from recognizer.ctc import DECODERS, Decoded, log_softmax
+from recognizer.ctc import DECODERS, Decoded, Logits, log_softmax
 from recognizer.preparation import Preparation
 from rectify.engine import Engine, load_engine, pick_config
 from rectify.images import Image
@@ -62,7 +62,7 @@ class Recognizer:
         if "preparation" in self.config:
             self.preparation = Preparation.from_config(self.config["preparation"])
         self.height = self.preparation.height if self.preparation else int(self.config["height"])
-        self._decode = self._decoder(decoder)
+        self._decode = make_decoder(decoder, self.config, len(self.charset))
 
     def width(self, length: float, height: float) -> int:
         """Width at which to sample a word of this shape (see ``shape.sample_width``)."""
@@ -123,13 +123,19 @@ class Recognizer:
     def _readings(self, logits: NDArray[np.float32]) -> list[Reading]:
         return [Reading(self.charset.decode(indices), confidence) for indices, confidence in self._decode(logits)]
 
-    def _decoder(self, name: str) -> Callable[[NDArray[np.float32]], Decoded]:
-        letters = self.config.get("letters")
-        if not letters:
-            return DECODERS[name]
-        if name != "greedy":
-            raise ValueError(f"decoder {name!r} is for CTC; these weights have an attention head, which reads greedily")
-        return partial(attention.greedy, first=letters["first"], end=letters["end"], characters=len(self.charset))
+
+def make_decoder(name: str, config: Mapping[str, Any], characters: int) -> Callable[[Logits], Decoded]:
+    """The decoder of that name for the head that a weight file describes.
+
+    Raises:
+        ValueError: the head has none of that name.
+    """
+    letters = config.get("letters")
+    if not letters:
+        return DECODERS[name]
+    if name != "greedy":
+        raise ValueError(f"decoder {name!r} is for CTC; these weights have an attention head, which reads greedily")
+    return partial(attention.greedy, first=letters["first"], end=letters["end"], characters=characters)
 
 
 def frame_certainty(logits: NDArray[np.float32]) -> list[float]:

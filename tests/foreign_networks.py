@@ -33,7 +33,7 @@ class Table:
     def norm(self, name: str, channels: int) -> None:
         for value in ("weight", "bias", "running_mean"):
             self.add(f"{name}.{value}", channels)
-        self.tensors[f"{name}.weight"] += 1
+        self.tensors[f"{name}.weight"] = 0.6 + 0.5 * self.tensors[f"{name}.weight"]
         self.tensors[f"{name}.running_var"] = 0.5 + torch.rand(channels, generator=self.generator)
         self.tensors[f"{name}.num_batches_tracked"] = torch.tensor(7)
 

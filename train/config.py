@@ -74,6 +74,8 @@ class Config:
     localization: LocalizationConfig = field(default_factory=LocalizationConfig)
     recognizer: RecognizerConfig | None = field(default_factory=RecognizerConfig)
     """None trains the localization network alone."""
+    imported: Mapping[str, Any] = field(default_factory=dict)
+    """What imported weights say of themselves, when ``init`` names such; the recogniser is theirs then."""
     rectify: bool = True
     """False trains the recogniser on the crops as they are."""
     sampling: Sampling = field(default_factory=Sampling)
@@ -137,6 +139,8 @@ def _set(tree: dict[str, Any], keys: list[str], value: Any) -> None:
 
 def _build(kind: Any, value: Any, place: str) -> Any:
     """``value`` as ``kind``, which is a dataclass, a mapping of them, a tuple, a union with None, or plain."""
+    if kind is Any:
+        return value
     origin = typing.get_origin(kind)
     if origin in (typing.Union, types.UnionType):
         return None if value is None else _build(typing.get_args(kind)[0], value, place)

@@ -31,6 +31,14 @@ _CHARSETS = {
 _SPECIAL = {"ctc": 1, "lstm": 2, "gru": 3}
 """Classes of a head that are no characters: the blank; start and end; end, padding and unknown."""
 
+_SCALAR = np.float64(0).__reduce__()[0]
+_NUMBERS = [
+    *((_SCALAR, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
+    np.dtype,
+    *(type(np.dtype(kind)) for kind in ("float64", "float32", "int64", "int32")),
+]
+"""What else than tensors is unpickled: numbers of numpy, as in aster.pytorch's note of its best accuracy."""
+
 EASYOCR_CHANNELS = 256
 """Of generation 2's encoders; deep-text-recognition-benchmark's have 512 unless somebody changed that."""
 
@@ -79,7 +87,8 @@ def load_state(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
     try:
-        values = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(_NUMBERS):
+            values = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a file of any other kind makes torch's reader stumble over
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise ForeignError(f"{path}: not a checkpoint that can be read safely: {lines[0]}") from None

@@ -84,6 +84,24 @@ def alignment_loss(logits: Tensor, targets: Tensor) -> Tensor:
     return losses.mean()
 
 
+def letter_loss(logits: Tensor, classes: Sequence[Sequence[int]], end: int) -> Tensor:
+    """Cross-entropy of the letters of each word and the end after them, mean over both.
+
+    Args:
+        logits: (N, L + 1, C) of a head with attention, L the letters of the longest word.
+        classes: the letters of each word.
+        end: class that ends a word.
+    """
+    targets = padded([[*word, end] for word in classes], IGNORE)
+    return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORE)
+
+
+def padded(classes: Sequence[Sequence[int]], fill: int) -> Tensor:
+    """Words of classes as (N, L), filled up to the longest."""
+    longest = max(map(len, classes))
+    return torch.tensor([[*word, *[fill] * (longest - len(word))] for word in classes])
+
+
 def ctc_loss(logits: Tensor, classes: Sequence[Sequence[int]]) -> Tensor:
     """Connectionist temporal classification (Graves et al., ICML 2006), mean over words and letters.
 

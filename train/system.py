@@ -11,13 +11,23 @@ from torch import Tensor, nn
 
 from data.loader import Batch
 from recognizer.charset import Charset
+from recognizer.ctc import Decoded
 from recognizer.network import RecognitionNetwork
+from recognizer.recognizer import build_network, make_decoder
 from rectify.conventions import canonical_points, to_pixels
 from rectify.network import LocalizationNetwork, locate
 from rectify.sampler import sample, tps_grid
 from rectify.shape import sample_width, text_shape
 from train.config import Config
-from train.losses import alignment_loss, alignment_targets, ctc_loss, geometry_loss, reach_penalty
+from train.losses import (
+    alignment_loss,
+    alignment_targets,
+    ctc_loss,
+    geometry_loss,
+    letter_loss,
+    padded,
+    reach_penalty,
+)
 
 
 class System(nn.Module):
@@ -27,7 +37,11 @@ class System(nn.Module):
         super().__init__()
         self.config = config
         self.localization = LocalizationNetwork(config.localization) if config.rectify else None
-        self.recognition = RecognitionNetwork(config.recognizer) if config.recognizer else None
+        self.recognition: nn.Module | None = None
+        if config.recognizer:
+            self.recognition = (
+                build_network(config.imported) if config.imported else RecognitionNetwork(config.recognizer)
+            )
         self.charset = Charset(config.recognizer.charset) if config.recognizer else None
         self.to(memory_format=torch.channels_last)
 
@@ -70,9 +84,9 @@ class System(nn.Module):
         for group in self._groups(widths):
             words = [classes[index] for index in group]
             width = self._group_width(widths[group], max(map(len, words)))
-            logits = self.recognition(self.sample(batch, points, group.tolist(), width))
+            logits, loss = self._text_loss(self.sample(batch, points, group.tolist(), width), words)
             share = len(group) / len(batch)
-            ctc = ctc + share * ctc_loss(logits, words)
+            ctc = ctc + share * loss
             if with_alignment:
                 targets = [
                     alignment_targets(word, batch.characters[index], logits.shape[1])
@@ -83,6 +97,22 @@ class System(nn.Module):
         if with_alignment:
             losses["alignment"] = self.config.losses.alignment * alignment
         return losses
+
+    def _text_loss(self, pictures: Tensor, words: list[list[int]]) -> tuple[Tensor, Tensor]:
+        """Logits of the recogniser and the loss of its kind of head."""
+        assert self.recognition is not None
+        letters = self.config.imported.get("letters")
+        if not letters:
+            logits = self.recognition(pictures)
+            return logits, ctc_loss(logits, words)
+        shifted = [[letter - 1 + letters["first"] for letter in word] for word in words]
+        logits = self.recognition(pictures, padded(shifted, letters["end"]))
+        return logits, letter_loss(logits, shifted, letters["end"])
+
+    def decode(self, logits: np.ndarray) -> Decoded:
+        """Character indices and confidence of each word, by the most probable path."""
+        assert self.charset is not None
+        return make_decoder("greedy", self.config.imported, len(self.charset))(logits)
 
     def widths(self, points: Tensor, sizes: Tensor) -> np.ndarray:
         """Width in pixels (N,) at which each word is sampled."""
@@ -126,4 +156,6 @@ class System(nn.Module):
         if part == "rectifier":
             return {"format": 1, "kind": part, **asdict(self.config.localization)}
         assert self.config.recognizer is not None
+        if self.config.imported:
+            return dict(self.config.imported)
         return {"format": 1, "kind": part, **asdict(self.config.recognizer), **asdict(self.config.sampling)}

@@ -55,9 +55,10 @@ def _config(args: argparse.Namespace) -> Config:
 
 
 def _train(config: Config, resume: bool) -> None:
+    from train.adopt import adopt_imported
     from train.loop import Training
 
-    training = Training(config)
+    training = Training(config if resume else adopt_imported(config))
     if resume:
         training.resume()
     elif (training.out / "config.yaml").exists():

@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 
 from data.loader import Batch, SampleSet, View, collate
-from recognizer.ctc import greedy
 from rectify.conventions import to_pixels
 from rectify.overlay import draw_overlay
 from rectify.shape import resize
@@ -87,7 +86,7 @@ class Validation:
         for width in np.unique(widths):
             group = np.flatnonzero(widths == width).tolist()
             logits = system.recognition(system.sample(batch, points, group, int(width)))
-            for index, (classes, _) in zip(group, greedy(logits.numpy()), strict=True):
+            for index, (classes, _) in zip(group, system.decode(logits.numpy()), strict=True):
                 texts[index] = system.charset.decode(classes)
         return texts
 

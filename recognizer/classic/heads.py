@@ -33,7 +33,7 @@ class AttentionHead(nn.Module):
         Returns:
             (N, steps, classes), in training (N, L + 1, classes).
         """
-        before = features.new_full((len(features),), self.start, dtype=torch.long)
+        before = features.new_full((features.shape[0],), self.start, dtype=torch.long)
         keys, state, scores = self.keys(features), self.initial(features), []
         for step in range(self.steps if letters is None else letters.shape[1] + 1):
             state, out = self.step(features, keys, state, before)
@@ -72,7 +72,7 @@ class LstmHead(AttentionHead):
         return self.key(features)
 
     def initial(self, features: Tensor) -> tuple[Tensor, ...]:
-        zeros = features.new_zeros(len(features), self.cell.hidden_size)
+        zeros = features.new_zeros(features.shape[0], self.cell.hidden_size)
         return zeros, zeros
 
     def step(
@@ -109,7 +109,7 @@ class GruHead(AttentionHead):
         return self.key(features)
 
     def initial(self, features: Tensor) -> tuple[Tensor, ...]:
-        return (features.new_zeros(len(features), self.cell.hidden_size),)
+        return (features.new_zeros(features.shape[0], self.cell.hidden_size),)
 
     def step(
         self, features: Tensor, keys: Tensor, state: tuple[Tensor, ...], before: Tensor

@@ -16,7 +16,7 @@ from recognizer.classic.heads import GruHead, LstmHead
 from recognizer.classic.localization import AsterTransformer, RareTransformer
 
 GREY = (19595 / 65536, 38470 / 65536, 7471 / 65536)
-"""Weights of red, green and blue, in the steps of Pillow's integer arithmetic."""
+"""Weights of red, green and blue. They add up to one without rounding, so that grey pictures stay as they are."""
 
 
 class Recurrent(nn.Module):
@@ -72,16 +72,18 @@ class ClassicNetwork(nn.Module):
         rectified = self.transformation(scale(image, self.config.input_channels))
         return self.sequence(self.encoder(rectified).mean(2).transpose(1, 2))
 
-    def forward(self, image: Tensor) -> Tensor:
+    def forward(self, image: Tensor, letters: Tensor | None = None) -> Tensor:
         """Scores.
 
         Args:
             image: (N, 3, H, W) RGB in 0..255, any dtype, as ``recognizer.preparation`` makes it.
+            letters: (N, L) classes of the true letters, to train a head with attention on.
 
         Returns:
-            (N, T, classes) logits, T frames with a CTC head and ``steps`` letters with attention.
+            (N, T, classes) logits, T frames with a CTC head and ``steps`` letters with attention, L + 1 in training.
         """
-        return self.head(self.features(image))
+        features = self.features(image)
+        return self.head(features) if letters is None else self.head(features, letters)
 
 
 def scale(image: Tensor, channels: int) -> Tensor:
@@ -89,5 +91,5 @@ def scale(image: Tensor, channels: int) -> Tensor:
     image = image.float()
     if channels == 1:
         weights = torch.tensor(GREY, dtype=image.dtype, device=image.device)[:, None, None]
-        image = torch.floor((image * weights).sum(1, keepdim=True) + 0.5)
+        image = (image * weights).sum(1, keepdim=True)
     return (image / 255 - 0.5) / 0.5

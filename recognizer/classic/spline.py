@@ -31,9 +31,25 @@ def pixel_centers(height: int, width: int) -> Array:
     return np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
 
 
-def pixel_corners(height: int, width: int) -> Array:
+def pixel_corners(height: int, width: int) -> Tensor:
     """Points (height·width, 2) from 0 to 1 with the outermost pixels on the border, row by row."""
-    return np.stack(np.meshgrid(np.linspace(0, 1, width), np.linspace(0, 1, height)), axis=-1).reshape(-1, 2)
+    y, x = torch.meshgrid(torch.arange(height) / (height - 1), torch.arange(width) / (width - 1), indexing="ij")
+    return torch.stack([x, y], dim=-1).reshape(-1, 2)
+
+
+def solved(solve: Tensor, terms: Tensor, points: Tensor) -> Tensor:
+    """Where a spline takes its grid (N, M, 2).
+
+    In the two single-precision products that the weights were trained with: coefficients are large and cancel out, so
+    that another order of rounding would show in the last digits of the scores.
+
+    Args:
+        solve: (K + 3, K + 3), the inverse of the spline's system.
+        terms: (M, K + 3), the spline's terms at the points of the grid.
+        points: (N, K, 2) control points.
+    """
+    right = torch.cat([points, points.new_zeros(points.shape[0], 3, 2)], dim=1)
+    return torch.matmul(terms, torch.matmul(solve, right))
 
 
 class RareSpline(nn.Module):
@@ -55,15 +71,14 @@ class RareSpline(nn.Module):
         grid = pixel_centers(height, width)
         radius = np.linalg.norm(grid[:, None] - canonical, axis=-1)
         terms = np.column_stack([np.ones(len(grid)), grid, radius**2 * np.log(radius + EPSILON)])
-        # Two products rather than their product: the same rounding as in training.
         self.solve: Tensor
         self.terms: Tensor
-        self.register_buffer("solve", torch.from_numpy(np.linalg.inv(system)[:, :points]).float(), persistent=False)
+        self.register_buffer("solve", torch.from_numpy(np.linalg.inv(system)).float(), persistent=False)
         self.register_buffer("terms", torch.from_numpy(terms).float(), persistent=False)
 
     def grid(self, points: Tensor) -> Tensor:
         """Where the pixels come from (N, height, width, 2), for control points (N, K, 2), both over [-1, 1]."""
-        return (self.terms @ (self.solve @ points)).reshape(-1, *self.size, 2)
+        return solved(self.solve, self.terms, points).reshape(-1, *self.size, 2)
 
     def forward(self, image: Tensor, points: Tensor) -> Tensor:
         """The image (N, C, H, W) rectified along the control points, (N, C, height, width)."""
@@ -85,16 +100,16 @@ class AsterSpline(nn.Module):
         system[:points, points] = system[points, :points] = 1
         system[:points, points + 1 :] = canonical
         system[points + 1 :, :points] = canonical.T
-        grid = torch.from_numpy(pixel_corners(*self.size)).float()
+        grid = pixel_corners(*self.size)
         terms = torch.cat([_radial(grid, canonical), torch.ones(len(grid), 1), grid], dim=1)
         self.solve: Tensor
         self.terms: Tensor
-        self.register_buffer("solve", torch.inverse(system)[:, :points].contiguous(), persistent=False)
+        self.register_buffer("solve", torch.inverse(system), persistent=False)
         self.register_buffer("terms", terms, persistent=False)
 
     def grid(self, points: Tensor) -> Tensor:
         """Where the pixels come from (N, height, width, 2) over [0, 1], for control points (N, K, 2) over [0, 1]."""
-        return (self.terms @ (self.solve @ points)).reshape(-1, *self.size, 2)
+        return solved(self.solve, self.terms, points).reshape(-1, *self.size, 2)
 
     def forward(self, image: Tensor, points: Tensor) -> Tensor:
         """The image (N, C, H, W) rectified along the control points, (N, C, height, width)."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from data import LmdbReader
@@ -155,6 +155,7 @@ def test_nothing_usable_writes_nothing(tmp_path, source):
     assert not any(tmp_path.iterdir())
 
 
+@example(content=b"\xef")
 @settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_every_line_is_a_row_or_a_bad_row(tmp_path_factory, content):

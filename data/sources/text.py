@@ -40,9 +40,10 @@ def read_lines(path: Path, encoding: str | None = None) -> Iterator[tuple[int, s
     found = check_encoding(encoding) if encoding else find_encoding(path)
     fallback = encoding is None and found == "utf-8" and not _has_wide_utf8(path)
     errors = "surrogateescape" if found in ("utf-8", "utf-8-sig") else "replace"
-    # Told to be UTF-8, a file may have a mark all the same.
-    with path.open(encoding="utf-8-sig" if found == "utf-8" else found, errors=errors, newline="\n") as lines:
+    # Python's own "utf-8-sig" loses a file that is nothing but the first byte of the mark.
+    with path.open(encoding="utf-8" if found == "utf-8-sig" else found, errors=errors, newline="\n") as lines:
         for number, line in enumerate(lines, start=1):
+            line = line.removeprefix("\ufeff") if number == 1 else line
             yield from _checked(number, line.rstrip("\r\n"), found, fallback)
 
 

@@ -89,9 +89,11 @@ def load_state(path: Path) -> dict[str, Tensor]:
     try:
         with torch.serialization.safe_globals(_NUMBERS):
             values = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever a file of any other kind makes torch's reader stumble over
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise ForeignError(f"{path}: not a checkpoint that can be read safely: {lines[0]}") from None
+    except Exception:  # whatever a file of any other kind makes torch's reader stumble over; its advice is unsafe
+        raise ForeignError(
+            f"{path}: not a checkpoint of tensors alone, nothing of it was executed; "
+            "where it comes from, save model.state_dict()"
+        ) from None
     for key in ("state_dict", "model", "net"):
         if isinstance(values, Mapping) and isinstance(values.get(key), Mapping):
             values = values[key]

@@ -1,6 +1,6 @@
 """Synthetic crops a second on one core, once the glyphs of the fonts are drawn.
 
-    python benchmarks/synth.py --fonts DIR...
+python benchmarks/synth.py --fonts DIR...
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Renders the example crops of this folder and the README's picture; run from the repository's root.
 
-    python examples/render.py crops        # examples/*.png
-    python examples/render.py overview     # docs/overview.png: crop, control points, straightened crop, text
+python examples/render.py crops        # examples/*.png
+python examples/render.py overview     # docs/overview.png: crop, control points, straightened crop, text
 """
 
 from __future__ import annotations

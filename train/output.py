@@ -56,9 +56,9 @@ def output_file(argument: str) -> Path:
     return path
 
 
-def progress(name: str, total: int) -> tqdm:
-    """A progress bar over crops on stderr; nothing unless that is a terminal."""
-    return tqdm(total=total, desc=name, unit="crop", disable=None, file=sys.stderr)
+def progress(name: str, total: int, unit: str = "crop") -> tqdm:
+    """A progress bar over crops, or what the unit says, on stderr; nothing unless that is a terminal."""
+    return tqdm(total=total, desc=name, unit=unit, disable=None, file=sys.stderr)
 
 
 def complain(message: object) -> None:

@@ -1,0 +1,228 @@
+"""What a set of images has in common, learnt without a label, without even knowing the class.
+
+    python -m train.experiments co-localization --mnist DIR --out DIR
+
+Each set holds images of one digit class. A transformer looks at a window of each image, such that what it sees in one
+image is closer to what it sees in the others than to random windows of them: a triplet hinge loss on an encoding. The
+encoding is that of a small classifier that was trained on the nine other classes, so it has never met the shared one.
+With two objects in each image one window cannot find both, which is shown as well.
+
+Source: Jaderberg et al., Spatial Transformer Networks, NIPS 2015, appendix, co-localisation.
+"""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass, replace
+from itertools import count
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Generator, Tensor, nn
+
+from rectify.arrays import Array, namespace
+from rectify.families import Family
+from rectify.families.family import columns, coordinates, joined
+from rectify.transformer import Transformer
+from train.experiments.clutter import attended_boxes, box_overlap, boxes_at, cluttered, cut, pasted
+from train.experiments.distortions import SIDE, placed, uniform
+from train.experiments.fit import Batch, Schedule, batches, fit, fit_classes, seeded
+from train.experiments.idx import Digits
+from train.experiments.networks import convolutional_localization, small_cnn
+from train.experiments.pictures import GREEN, RED, box, marked, picture, save_png, sheet
+from train.experiments.runs import Figures, Report, Run, figures_of, finished
+from train.output import number, table
+
+KINDS = {"translated": (1, 0), "cluttered": (1, 16), "two objects": (2, 0)}
+"""Digits and pieces of clutter in each image."""
+AGREED = 0.5
+"""Share of the steps over which the windows' agreement comes in. While they look anywhere, black is what two of them
+agree on most easily; so they first learn to look where random windows seldom do."""
+FOUND = 0.5
+"""Overlap from which a box counts as found."""
+
+
+@dataclass(frozen=True)
+class Window(Family):
+    """A window of fixed size that stays within the image: x' = s·x + (1 - s)·tanh c, y' = s·y + (1 - s)·tanh d.
+
+    Left free it would leave: what all windows see outside is the same.
+    """
+
+    scale: float
+
+    parameters = 2
+
+    def identity(self) -> NDArray[np.float64]:
+        """The middle of the image; no parameters give the identity unless the scale is 1."""
+        return np.zeros(2)
+
+    def transform(self, theta: Array, points: Array) -> Array:
+        c, d = columns((1 - self.scale) * namespace(theta).tanh(theta))
+        x, y = coordinates(points)
+        return joined(self.scale * x + c, self.scale * y + d)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Size of the experiment."""
+
+    schedule: Schedule
+    encoder: Schedule
+    classes: int = 10
+    images: int = 100
+    """In each set."""
+    side: int = 84
+    margin: float = 1.0
+    train_digits: int | None = None
+    width: int = 32
+    """Of the encoder."""
+
+
+FULL = Settings(schedule=Schedule(steps=600, batch=32, rate=3e-4), encoder=Schedule(steps=400))
+QUICK = replace(
+    FULL,
+    schedule=replace(FULL.schedule, steps=2, batch=8),
+    encoder=Schedule(steps=2, batch=16),
+    classes=2,
+    images=8,
+    train_digits=200,
+    width=4,
+)
+
+
+class Cell(NamedTuple):
+    """One set of images."""
+
+    kind: str
+    label: int
+
+
+class Shared(NamedTuple):
+    """Images that share a class, and where it is."""
+
+    images: Tensor
+    """(N, 1, side, side)."""
+    boxes: Tensor
+    """(N, objects, 4) normalised."""
+
+
+def run(run: Run) -> Report:
+    """Learns from all sets and sums up."""
+    settings = QUICK if run.quick else FULL
+    cells = {f"{kind} / {label}": Cell(kind, label) for kind in KINDS for label in range(settings.classes)}
+    figures = finished(run, settings, cells, train_cell)
+    header = ["boxes with IoU over 0.5, %", *map(str, range(settings.classes)), "mean"]
+    rows = []
+    for kind, (objects, _) in KINDS.items():
+        for key, name in (("found", kind), ("either", f"{kind}: either")) if objects > 1 else (("found", kind),):
+            shares = [figures[f"{kind} / {label}"][key] for label in range(settings.classes)]
+            rows.append([name, *(number(share, 0) for share in shares), number(statistics.fmean(shares), 1)])
+    markdown = (
+        f"{table(header, rows)}\n\nBy the shared class; {settings.images} images in a set. With two objects the "
+        "first row counts both, of which one window finds at most one; the second, images where it found either."
+    )
+    return Report(figures_of(run, settings, figures), markdown)
+
+
+def train_cell(run: Run, settings: Settings, cell: Cell) -> Figures:
+    """Learns where the shared object is in one set; the share of boxes found."""
+    torch.manual_seed(cell.label)
+    digits = run.digits("train", settings.train_digits)
+    encoder = train_encoder(settings, digits, cell.label)
+    shared = shared_images(settings, digits, cell)
+    family = Window(SIDE / settings.side)
+    transformer = Transformer(family, convolutional_localization(family, settings.side), (SIDE, SIDE))
+    generator = seeded(4000 + cell.label)
+    steps = count()
+
+    def loss() -> Tensor:
+        agreement = min(1.0, next(steps) / (AGREED * settings.schedule.steps))
+        chosen = shared.images[torch.randperm(len(shared.images), generator=generator)[: settings.schedule.batch]]
+        windows = random_windows(chosen, generator)
+        return triplet_loss(encoder(transformer(chosen).image), encoder(windows), settings.margin, agreement)
+
+    fit(transformer, settings.schedule, loss)
+    with torch.no_grad():
+        seen = attended_boxes(family, transformer(shared.images).theta)
+    overlaps = torch.stack([box_overlap(seen, boxes) for boxes in shared.boxes.unbind(1)], 1)
+    _save_sheet(run.out / f"{cell.kind.replace(' ', '-')}-{cell.label}.png", shared, seen)
+    found = overlaps > FOUND
+    return {"found": 100 * float(found.float().mean()), "either": 100 * float(found.any(1).float().mean())}
+
+
+def triplet_loss(seen: Tensor, random: Tensor, margin: float, agreement: float = 1.0) -> Tensor:
+    """Hinge on triplets: what is seen in two images is to be closer, by the margin, than what is seen in the first one
+    and a random window of it.
+
+    Args:
+        seen, random: encodings (N, F), one image a row.
+        agreement: weight of the distance between what is seen in the two images.
+
+    Returns:
+        The mean over all ordered pairs of images.
+    """
+    between = (seen[:, None] - seen[None]).square().sum(2)
+    apart = (seen - random).square().sum(1)[:, None]
+    pairs = ~torch.eye(len(seen), dtype=torch.bool)
+    return F.relu(agreement * between - apart + margin)[pairs].mean()
+
+
+def train_encoder(settings: Settings, digits: Digits, left_out: int) -> nn.Module:
+    """The features, of length one, of a classifier of all classes but one; frozen."""
+    others = digits.labels != left_out
+    network = small_cnn(SIDE, settings.width)
+    draw = batches(Digits(digits.images[others], digits.labels[others]), settings.encoder.batch, seeded(left_out))
+    generator = seeded(5000 + left_out)
+
+    def moved() -> Batch:
+        images, labels = draw()
+        places = 6 * torch.rand(len(images), 2, generator=generator) - 3
+        scales = uniform(len(images), 0.8, 1.2, generator)
+        return placed(images, torch.zeros_like(scales), scales, places, SIDE), labels
+
+    fit_classes(network, settings.encoder, moved)
+    for parameter in network.parameters():
+        parameter.requires_grad_(False)
+    return nn.Sequential(*list(network)[:-1], _UnitLength())
+
+
+def shared_images(settings: Settings, digits: Digits, cell: Cell) -> Shared:
+    """Images that each show the class once or twice, at random places."""
+    objects, pieces = KINDS[cell.kind]
+    generator = seeded(6000 + cell.label)
+    room = settings.side - SIDE
+    places = torch.randint(room + 1, (objects, settings.images, 2), generator=generator)
+    if objects == 2:  # in the left and the right quarter of the room, so that no window holds both
+        places[0, :, 0] //= 4
+        places[1, :, 0] = room - places[1, :, 0] // 4
+    members = digits.images[digits.labels == cell.label]
+    images = torch.zeros(settings.images, 1, settings.side, settings.side)
+    for place in places:
+        images = pasted(images, members[torch.randint(len(members), (len(images),), generator=generator)], place)
+    images = cluttered(images, digits.images, pieces, generator)
+    return Shared(images, boxes_at(places, SIDE, settings.side).transpose(0, 1))
+
+
+def random_windows(images: Tensor, generator: Generator) -> Tensor:
+    """A window (N, 1, 28, 28) of each image (N, 1, S, S), anywhere."""
+    places = torch.randint(images.shape[2] - SIDE + 1, (len(images), 2), generator=generator)
+    return cut(images, places, SIDE)
+
+
+class _UnitLength(nn.Module):
+    def forward(self, features: Tensor) -> Tensor:
+        return F.normalize(features, dim=1)
+
+
+def _save_sheet(path: Path, shared: Shared, seen: Tensor) -> None:
+    """Images with the objects' boxes green and the window red."""
+    pictures = [
+        marked(picture(image, 2), [*((box(one), GREEN) for one in boxes), (box(window), RED)])
+        for image, boxes, window in zip(shared.images[:16], shared.boxes, seen, strict=False)
+    ]
+    save_png(path, sheet([pictures[:8], pictures[8:]]))

@@ -399,8 +399,8 @@ def test_the_real_tesseract_reads() -> None:
     except FileNotFoundError as error:
         pytest.skip(str(error))
     answers = engine([word_picture(word) for word in WORDS])
-    # It takes the picture's edge for a quotation mark.
-    assert [text.strip("‘'") for text, _ in answers] == WORDS
+    # It takes the picture's edge for a quotation mark or a full stop.
+    assert ["".join(filter(str.isalpha, text)) for text, _ in answers] == WORDS
     assert all(0 < confidence <= 1 for _, confidence in answers)
     odd: list[Image] = [plain((0, 0, 0), 2, 2), plain((255, 255, 255), 3000, 20), word_picture("STREET")]
     assert "STREET" in engine(odd)[2][0]

@@ -34,6 +34,10 @@ TURNS = {
 right to come back to the crop as it was."""
 
 
+Place = tuple[int, NDArray[np.float32]]
+"""Where a word may lie: the index of the image, and control points (rows·cols, 2) in its pixels."""
+
+
 @dataclass(frozen=True, eq=False)
 class CropReading(Reading):
     """What a crop reads, and how it was flattened."""
@@ -133,7 +137,7 @@ class Pipeline:
 
     def _read_builtin(self, images: Sequence[Image]) -> list[CropReading]:
         places, rows, cols = self._locate(images)
-        crops = [self._sample(images[owner], points, rows, cols) for owner, points in places]
+        crops = self._sample(images, places, rows, cols)
         best: dict[int, CropReading] = {}
         for (owner, points), crop, r in zip(places, crops, self._recognize(crops), strict=True):
             if owner not in best or _preferred(r, best[owner]):
@@ -142,8 +146,8 @@ class Pipeline:
                 best[owner] = CropReading(r.text, r.confidence, rectified, points, rows, cols, size, crop)
         return [best[owner] for owner in range(len(images))]
 
-    def _locate(self, images: Sequence[Image]) -> tuple[list[tuple[int, NDArray[np.float32]]], int, int]:
-        """Where words may lie, as (index of the image, control points in its pixels), and the grid's rows and columns.
+    def _locate(self, images: Sequence[Image]) -> tuple[list[Place], int, int]:
+        """Where words may lie, and the grid's rows and columns.
 
         Rectifying, a tall crop has three such places: upright, and along either side.
         """
@@ -158,10 +162,16 @@ class Pipeline:
         ]
         return places, self.rectifier.rows, self.rectifier.cols
 
-    def _sample(self, image: Image, points: NDArray[np.float32], rows: int, cols: int) -> Image:
-        """The flat word (height, W, 3) that the recogniser reads, straight from the source's pixels."""
-        size = self.recognizer.width(*text_shape(points, rows, cols)), self.recognizer.height
-        return _rgb(warp(image, points, rows, cols, size))
+    def _sample(self, images: Sequence[Image], places: Sequence[Place], rows: int, cols: int) -> list[Image]:
+        """The flat words (height, W, 3) that the recogniser reads, each straight from its source's pixels."""
+        if not places:
+            return []
+        shapes = zip(*text_shape(np.stack([points for _, points in places]), rows, cols), strict=True)
+        sizes = [(self.recognizer.width(*shape), self.recognizer.height) for shape in shapes]
+        return [
+            _rgb(warp(images[owner], points, rows, cols, size, keep=True))
+            for (owner, points), size in zip(places, sizes, strict=True)
+        ]
 
     def _recognize(self, crops: Sequence[Image]) -> list[Reading]:
         """Reads flat words in batches of one width, so that nothing is padded."""

@@ -83,7 +83,7 @@ class Rectifier:
         seen = []
         for image, found in zip(images, points, strict=True):
             pixels = to_pixels(found, image.shape[1::-1])
-            flat = warp(image, pixels, self.rows, self.cols, self._thumbnail_size)
+            flat = warp(image, pixels, self.rows, self.cols, self._thumbnail_size, keep=True)
             seen.append(thumbnail(flat, self._thumbnail_size))
         corrections = self._engine(np.stack(seen))
         spline = ThinPlateSpline(self.rows, self.cols)

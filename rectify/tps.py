@@ -48,6 +48,46 @@ def grid_basis(
     return basis
 
 
+@lru_cache(maxsize=64)
+def plane_basis(
+    rows: int, cols: int, height: int, width: int, extent: tuple[float, float] = (1.0, 1.0)
+) -> NDArray[np.float32]:
+    """``grid_basis`` the other way round (rows·cols, height·width): control points (2, rows·cols) times it are the
+    planes of x and y, in half the time. Kept and read-only as well."""
+    basis = tps_basis(pixel_grid(height, width, extent), rows, cols).T.astype(np.float32, order="C")
+    basis.flags.writeable = False
+    return basis
+
+
+def grid_planes(
+    control_points: Points, rows: int, cols: int, xs: NDArray[np.float64], ys: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """Where the spline takes the points with these coordinates of the canonical frame, without a basis.
+
+    For grids that are wanted once: the basis of a grid costs as much as ten of them.
+
+    Args:
+        control_points: (rows·cols, 2).
+        xs, ys: (W,) and (H,) normalised.
+
+    Returns:
+        (2, H, W): the planes of x and y.
+    """
+    control = canonical_points(rows, cols)
+    coefficients = _coefficients(rows, cols) @ control_points
+    # A squared distance is a part from x and a part from y, few of each; float32 is off by 1e-6 of the points' span.
+    from_x = ((xs - control[:cols, :1]) ** 2).astype(np.float32)
+    from_y = ((ys - control[::cols, 1:]) ** 2 + np.finfo(np.float32).tiny).astype(np.float32)  # log 0 is no number
+    squared = from_y[:, None, :, None] + from_x[None, :, None, :]
+    radial = np.log(squared)
+    radial *= squared
+    weights = coefficients[:-3].T.astype(np.float32)
+    planes = (weights @ radial.reshape(rows * cols, -1)).reshape(2, len(ys), len(xs))
+    constant, along_x, along_y = coefficients[-3:, :, None, None]
+    planes += constant + along_x * xs + along_y * ys[:, None]
+    return planes
+
+
 @lru_cache(maxsize=16)
 def outline_basis(
     rows: int, cols: int, samples: int = 17, extent: tuple[float, float] = TEXT_EXTENT

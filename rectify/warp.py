@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from rectify.conventions import Points, grid_points, pixel_grid
+from rectify.conventions import Points, grid_points, pixel_centers, pixel_grid
 from rectify.shape import resize
-from rectify.tps import grid_basis, tps_basis
+from rectify.tps import grid_basis, grid_planes, plane_basis
 
 SHRINK_THRESHOLD = 1.25
 """Source pixels per output pixel along an axis from which the source is averaged first: bilinear sampling alone would
 skip pixels (aliasing)."""
 
-KEPT_PIXELS = 32 * 512
-"""Outputs up to the recogniser's widest keep their basis; larger ones come in strips, so that memory stays bounded."""
-
 STRIP_PIXELS = 1 << 16
+"""Results come in strips of at most so many, so that memory stays bounded."""
+
+SPLINE_PIXELS = 1 << 12
+"""The same for splines that are computed and not looked up: what a strip needs stays in the processor's cache."""
 
 COARSE = 8
 """Samples along each side of a result from which it is judged how far it shrinks its source."""
@@ -35,6 +37,7 @@ def warp(
     cols: int,
     size: tuple[int, int],
     extent: tuple[float, float] = (1.0, 1.0),
+    keep: bool = False,
 ) -> NDArray[np.uint8]:
     """The image sampled along the spline through the control points.
 
@@ -43,6 +46,7 @@ def warp(
         points: (rows·cols, 2) control points in pixels of ``image``.
         size: (width, height) of the result.
         extent: how far the result shows the canonical frame (see ``conventions.pixel_grid``).
+        keep: the size is one of a few that come again and again, so that its basis is worth keeping.
 
     Returns:
         (height, width) or (height, width, C) uint8. Bilinear, averaged where it shrinks, border replicated.
@@ -55,15 +59,14 @@ def warp(
         scale = np.divide(source.shape[1::-1], image.shape[1::-1])
         points = (points + 0.5) * scale - 0.5
     result = np.empty((height, width, *image.shape[2:]), np.uint8)
-    if width * height <= KEPT_PIXELS:
-        _remap(source, grid_basis(rows, cols, height, width, extent), points, result)
+    if keep:
+        _sample(source, _product(plane_basis(rows, cols, height, width, extent), points), result)
         return result
-    grid = pixel_grid(height, width, extent)
-    strip = max(1, STRIP_PIXELS // width)
+    xs, ys = pixel_centers(width) * extent[0], pixel_centers(height) * extent[1]
+    strip = max(1, SPLINE_PIXELS // width)
     for top in range(0, height, strip):
-        part = result[top : top + strip]
-        basis = tps_basis(grid[top * width : top * width + len(part) * width], rows, cols)
-        _remap(source, basis, points, part)
+        planes = grid_planes(points, rows, cols, xs, ys[top : top + strip])
+        _sample(source, planes, result[top : top + strip])
     return result
 
 
@@ -97,7 +100,7 @@ def warp_along(
     for top in range(0, height, strip):
         rows = result[top : top + strip]
         points = place(grid[top * width : top * width + len(rows) * width])
-        _sample(part, (points - origin + 0.5) * scale - 0.5, rows)
+        _sample(part, ((points - origin + 0.5) * scale - 0.5).T.astype(np.float32), rows)
     return result
 
 
@@ -115,17 +118,19 @@ def _reached(
     return image[low[1] : high[1] + 1, low[0] : high[0] + 1], low
 
 
-def _remap(source: NDArray[np.uint8], basis: Points, points: Points, result: NDArray[np.uint8]) -> None:
-    """Fills ``result`` (h, w[, C]) with the source at ``basis @ points``."""
+def _product(basis: NDArray[np.float32], points: Points) -> NDArray[np.float32]:
+    """Planes (2, pixels) of x and y: control points (K, 2) times a kept basis (K, pixels)."""
     # The product is taken around the middle of the points: in float32 its error grows with the coordinates' size.
-    middle = points.mean(0)
-    _sample(source, basis @ (points - middle).astype(basis.dtype) + middle, result)
+    middle = points.mean(0).astype(np.float32)
+    planes = (points - middle).T.astype(np.float32) @ basis
+    planes += middle[:, None]
+    return planes
 
 
-def _sample(source: NDArray[np.uint8], grid: Points, result: NDArray[np.uint8]) -> None:
-    """Fills ``result`` (h, w[, C]) with the source at the pixels ``grid`` (h·w, 2)."""
-    grid = grid.astype(np.float32).reshape(*result.shape[:2], 2)
-    sampled = cv2.remap(source, grid, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+def _sample(source: NDArray[np.uint8], planes: NDArray[np.float32], result: NDArray[np.uint8]) -> None:
+    """Fills ``result`` (h, w[, C]) with the source at the pixels whose x and y are the ``planes`` (2, ...)."""
+    x, y = planes.reshape(2, *result.shape[:2])
+    sampled = cv2.remap(source, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     result[...] = sampled.reshape(result.shape)  # OpenCV drops a single channel's axis
 
 
@@ -134,10 +139,11 @@ def _shrink_factors(coarse: Points, size: tuple[int, int]) -> tuple[float, float
     (COARSE², 2) over the result lies in the source."""
     # The mean slope between neighbours; those of a fine grid would say the same.
     coarse = coarse.reshape(COARSE, COARSE, 2)
-    along_x = np.diff(coarse, axis=1) * (COARSE / size[0])
-    along_y = np.diff(coarse, axis=0) * (COARSE / size[1])
-    x, y = np.sqrt((along_x**2).mean((0, 1)) + (along_y**2).mean((0, 1)))
-    return float(x), float(y)
+    along_x = (coarse[:, 1:] - coarse[:, :-1]).reshape(-1, 2) * (COARSE / size[0])
+    along_y = (coarse[1:] - coarse[:-1]).reshape(-1, 2) * (COARSE / size[1])
+    x, y = (along_x * along_x).sum(0) + (along_y * along_y).sum(0)
+    count = len(along_x)
+    return math.sqrt(x / count), math.sqrt(y / count)
 
 
 def _shrunk(image: NDArray[np.uint8], factors: tuple[float, float]) -> NDArray[np.uint8]:

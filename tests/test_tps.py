@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from rectify.conventions import MARGIN, TEXT_EXTENT, canonical_points, pixel_grid
-from rectify.tps import grid_basis, outline_basis, text_outline, tps_basis
+from rectify.conventions import MARGIN, TEXT_EXTENT, canonical_points, pixel_centers, pixel_grid
+from rectify.tps import grid_basis, grid_planes, outline_basis, plane_basis, text_outline, tps_basis
 
 GRIDS = [(2, 2), (2, 10), (3, 3), (5, 5), (7, 7), (3, 10)]
 Array = NDArray[np.float64]
@@ -124,3 +124,23 @@ def test_text_outline_takes_batches_and_keeps_the_dtype() -> None:
 def test_outline_basis_cannot_be_changed() -> None:
     with pytest.raises(ValueError, match="read-only"):
         outline_basis(5, 5)[0, 0] = 1
+
+
+@pytest.mark.parametrize(
+    ("rows", "cols", "size"), [(2, 2, (3, 5)), (5, 5, (32, 100)), (7, 7, (20, 61)), (2, 10, (1, 1))]
+)
+def test_a_grid_without_a_basis_is_the_same_grid(rows: int, cols: int, size: tuple[int, int]) -> None:
+    """One control point lies on a pixel of the 61: there the distance is zero."""
+    points = canonical_points(rows, cols) * (200, 60) + np.random.default_rng(0).normal(0, 5, (rows * cols, 2))
+    exact = tps_basis(pixel_grid(*size, (1.0, 1.1)), rows, cols) @ points
+    planes = grid_planes(points, rows, cols, pixel_centers(size[1]), pixel_centers(size[0]) * 1.1)
+    assert planes.shape == (2, *size)
+    np.testing.assert_allclose(planes.reshape(2, -1).T, exact, atol=1e-3)
+    kept = points.T.astype(np.float32) @ plane_basis(rows, cols, *size, (1.0, 1.1))
+    np.testing.assert_allclose(kept.T, exact, atol=2e-3)
+
+
+def test_a_grid_without_a_basis_meets_the_control_points() -> None:
+    points = np.random.default_rng(1).normal(0, 50, (25, 2))
+    planes = grid_planes(points, 5, 5, np.linspace(-1, 1, 5), np.linspace(-1, 1, 5))
+    np.testing.assert_allclose(planes.reshape(2, -1).T, points, atol=1e-3)

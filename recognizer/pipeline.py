@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from rectify.conventions import MARGIN, canonical_points, to_pixels
 from rectify.images import Image, check_image
 from rectify.rectifier import Rectified, Rectifier
 from rectify.shape import text_shape
+from rectify.stream import load_image, stream
 from rectify.warp import warp
 from rectify.weights_io import find_weights
 
@@ -122,6 +124,40 @@ class Pipeline:
         for image in images:
             check_image(image)
         return self._read_builtin(images) if self._engine is None else self._read_by(self._engine, images)
+
+    def stream(
+        self,
+        items: Iterable[Image | str | os.PathLike[str] | bytes],
+        threads: int = 1,
+        on_error: Callable[[Any, Exception], object] | None = None,
+    ) -> Iterator[CropReading | None]:
+        """Reads any number of crops in constant memory, in their order.
+
+            for path, reading in zip(paths, pipeline.stream(paths, on_error=print)):
+                ...
+
+        Args:
+            items: crops (see ``read``), paths of picture files, or the bytes of such files. They are taken, read and
+                decoded a few hundred ahead of the networks.
+            threads: that read and decode ahead.
+            on_error: told of an item that cannot be read, and why; the item's reading is then None.
+
+        Raises:
+            TypeError: an item is none of these.
+            ValueError: an item cannot be read and there is no ``on_error``; its message names a file.
+        """
+
+        def load(item: Image | str | os.PathLike[str] | bytes) -> Image:
+            image = load_image(item)
+            check_image(image)
+            return image
+
+        for entry in stream(items, load, self, threads):
+            if entry.error is not None:
+                if on_error is None:
+                    raise entry.error
+                on_error(entry.item, entry.error)
+            yield entry.result
 
     def _read_by(self, engine: Engine, images: Sequence[Image]) -> list[CropReading]:
         """Lets another engine read; each crop reaches it once."""

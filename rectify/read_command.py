@@ -11,11 +11,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from rectify.conventions import Points
     from rectify.images import Image
+    from rectify.stream import Streamed
+
+    Entry: TypeAlias = "Streamed[Source, Result]"
 
 STDIN = "-"
 
@@ -25,9 +28,8 @@ BUILTIN, NONE = "builtin", "none"
 DECODERS = {"ctc": "greedy", "ctc-beam": "beam"}
 """Choices of --decoder, and what ``Pipeline`` calls them."""
 
-BATCH = 64
-BATCH_BYTES = 64_000_000
-"""Pictures held in memory at once: at most so many, or one beyond so many bytes."""
+BAR_FROM = 64
+"""Pictures from which on a progress bar is shown."""
 
 EXAMPLES = """\
 examples:
@@ -225,13 +227,18 @@ class _Run:
         """One picture prints its text alone; what a folder prints does not depend on how many it holds."""
 
     def run(self) -> int:
+        from rectify.stream import stream
+
         sources = list(self._sources())
         self.taken.update(_key(source.path) for source in sources if source.path)
-        for batch in self._batches(self._progress(sources)):
-            results = self.reader([image for _, image in batch])
-            for (source, image), result in zip(batch, results, strict=True):
-                self._save(source, image, result)
-                self._print(source, image, result)
+        # A thread to load ahead is not worth its start for one picture.
+        entries = stream(sources, _load, self.reader, threads=int(len(sources) > 1))
+        for entry in self._progress(entries, len(sources)):
+            if entry.image is None or entry.result is None:
+                self._complain(entry.error)
+            else:
+                self._save(entry.item, entry.image, entry.result)
+                self._print(entry.item, entry.image, entry.result)
         return int(self.failed)
 
     def _sources(self) -> Iterator[Source]:
@@ -246,34 +253,14 @@ class _Run:
             else:
                 yield Source(label, Path(label), Path(Path(label).stem))
 
-    def _progress(self, sources: list[Source]) -> Iterable[Source]:
-        """The sources, with a bar on a terminal unless the results go there too."""
-        if self.arguments.quiet or len(sources) <= BATCH or not sys.stderr.isatty() or sys.stdout.isatty():
-            return sources
+    def _progress(self, entries: Iterable[Entry], count: int) -> Iterable[Entry]:
+        """The entries, with a bar on a terminal unless the results go there too."""
+        if self.arguments.quiet or count <= BAR_FROM or not sys.stderr.isatty() or sys.stdout.isatty():
+            return entries
         from tqdm import tqdm
 
         self.log = tqdm.write
-        return tqdm(sources, unit="crop")
-
-    def _batches(self, sources: Iterable[Source]) -> Iterator[list[tuple[Source, Image]]]:
-        """The pictures that can be read, as many at a time as memory is meant to hold."""
-        from rectify.images import ImageError
-
-        batch: list[tuple[Source, Image]] = []
-        size = 0
-        for source in sources:
-            try:
-                image = _load(source)
-            except ImageError as error:
-                self._complain(error)
-                continue
-            batch.append((source, image))
-            size += image.nbytes
-            if len(batch) == BATCH or size > BATCH_BYTES:
-                yield batch
-                batch, size = [], 0
-        if batch:
-            yield batch
+        return tqdm(entries, total=count, unit="crop")
 
     def _save(self, source: Source, image: Image, result: Result) -> None:
         from rectify.conventions import MARGIN

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -16,6 +17,7 @@ from helpers import bars, noise, save_recognizer, save_rectifier
 from rectify import cli, read_command
 from rectify.conventions import canonical_points
 from rectify.images import read_image
+from rectify.stream import stream
 
 ROOT = Path(__file__).parents[1]
 
@@ -182,7 +184,7 @@ def test_each_failure_is_one_line_and_the_others_are_read(tmp_path: Path, weight
 def test_more_than_one_batch(
     tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(read_command, "BATCH", 2)
+    monkeypatch.setattr("rectify.stream.stream", partial(stream, batch=2))
     texts = ["a", "b", "ab", "ba", "aa"]
     for number, text in enumerate(texts):
         save(tmp_path / f"{number}.png", bars(text))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -58,14 +58,23 @@ def read_crops(
         wanted: told the label, says whether to read the sample at all; None reads all.
         prepare: applied to each decoded image.
     """
+    for crop in labels(reader, wanted):
+        try:
+            yield crop if crop.error else replace(crop, image=read_crop(reader, crop.number, prepare))
+        except (ValueError, OSError) as error:
+            yield replace(crop, error=str(error))
+
+
+def labels(reader: Reader, wanted: Callable[[str], bool] | None = None) -> Iterator[Crop]:
+    """The samples that ``read_crops`` would read, still without images; one whose label is bad has an error."""
     for index in range(len(reader)):
-        label = ""
         try:
             label = reader.label(index)
-            if wanted is None or wanted(label):
-                yield Crop(index + 1, label, read_crop(reader, index + 1, prepare))
         except (ValueError, OSError) as error:
-            yield Crop(index + 1, label, error=str(error))
+            yield Crop(index + 1, error=str(error))
+        else:
+            if wanted is None or wanted(label):
+                yield Crop(index + 1, label)
 
 
 def read_crop(reader: Reader, number: int, prepare: Prepare | None = None) -> Image:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from recognizer.engines import Answer, Engine, ask
-from train.crops import Crop, Image, Prepare, Reader, batches, read_crops
+from rectify.stream import Streamed, stream
+from train.crops import Crop, Image, Prepare, Reader, labels, read_crop
 from train.metrics import CharacterErrorRate, OneMinusNed, WordAccuracy, normalize
 
 if TYPE_CHECKING:
@@ -154,41 +155,43 @@ def evaluate(
         ValueError: no sample of the set counts, or the engine does not return one answer for each crop.
     """
     tally = Tally(protocol)
-    for batch in batches(read_crops(reader, lambda label: bool(normalize(label, protocol)), prepare)):
-        images = [crop.image for crop in batch if crop.image is not None]
+
+    def load(crop: Crop) -> Image:
+        if crop.error is not None:
+            raise ValueError(crop.error)
+        return read_crop(reader, crop.number, prepare)
+
+    def read(images: Sequence[Image]) -> list[tuple[Answer, Answer | None]]:
         start = time.perf_counter()
-        read = ask(engine, images)
+        answers = ask(engine, images)
         tally.add_time(time.perf_counter() - start)
-        raw = ask(raw_engine, images) if raw_engine else None
-        for outcome in _outcomes(batch, read, raw, protocol):
-            tally.update(outcome)
-            if watch:
-                watch(outcome)
+        return list(zip(answers, ask(raw_engine, images) if raw_engine else [None] * len(images), strict=True))
+
+    for entry in stream(labels(reader, lambda label: bool(normalize(label, protocol))), load, read):
+        outcome = _outcome(entry, raw_engine is not None, protocol)
+        tally.update(outcome)
+        if watch:
+            watch(outcome)
     if not tally.samples:
         raise ValueError(f"{reader.folder}: none of its {len(reader)} labels has a character of protocol {protocol}")
     return tally
 
 
-def _outcomes(
-    batch: Sequence[Crop], read: Sequence[Answer], raw: Sequence[Answer] | None, protocol: str
-) -> Iterator[Outcome]:
-    """Outcomes of a batch; ``read`` and ``raw`` belong to its readable crops, in order."""
-    texts = iter(read)
-    raw_texts = None if raw is None else iter(raw)
-    for crop in batch:
-        if crop.image is None:
-            yield Outcome(crop.number, crop.label, raw_text=None if raw is None else "", error=crop.error)
-            continue
-        truth = normalize(crop.label, protocol)
-        text, confidence = next(texts)
-        raw_text, raw_confidence = next(raw_texts) if raw_texts else (None, 0.0)
-        yield Outcome(
-            number=crop.number,
-            label=crop.label,
-            text=text,
-            confidence=confidence,
-            right=normalize(text, protocol) == truth,
-            raw_text=raw_text,
-            raw_confidence=raw_confidence,
-            raw_right=raw_text is not None and normalize(raw_text, protocol) == truth,
-        )
+def _outcome(entry: Streamed[Crop, tuple[Answer, Answer | None]], compared: bool, protocol: str) -> Outcome:
+    """What became of a crop, from what it was read as, rectified and raw."""
+    crop = entry.item
+    if entry.result is None:
+        return Outcome(crop.number, crop.label, raw_text="" if compared else None, error=str(entry.error))
+    truth = normalize(crop.label, protocol)
+    (text, confidence), raw = entry.result
+    raw_text, raw_confidence = raw or (None, 0.0)
+    return Outcome(
+        number=crop.number,
+        label=crop.label,
+        text=text,
+        confidence=confidence,
+        right=normalize(text, protocol) == truth,
+        raw_text=raw_text,
+        raw_confidence=raw_confidence,
+        raw_right=raw_text is not None and normalize(raw_text, protocol) == truth,
+    )

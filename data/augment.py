@@ -10,11 +10,17 @@ import torch
 from numpy.typing import NDArray
 from torchvision.transforms import v2
 
+from data.synth.geometry import project
+from rectify.conventions import Points, to_normalized, to_pixels
+
 Rng = np.random.Generator
 
 
 class Augmentation:
-    """Callable (crop (H, W, 3) uint8 RGB, rng) → crop; a function of the two alone."""
+    """Variety for a crop (H, W, 3) uint8 RGB, a function of it and of the rng alone.
+
+    Points (M, 2) that are known on the crop, normalised, go along.
+    """
 
     def __init__(self) -> None:
         self.photometric = v2.Compose(
@@ -27,20 +33,28 @@ class Augmentation:
             ]
         )
 
-    def __call__(self, image: NDArray[np.uint8], rng: Rng) -> NDArray[np.uint8]:
+    def __call__(
+        self, image: NDArray[np.uint8], rng: Rng, points: Points | None = None
+    ) -> tuple[NDArray[np.uint8], Points | None]:
         if rng.random() < 0.7:
-            image = change_view(image, rng)
+            image, points = change_view(image, rng, points)
         if rng.random() < 0.15:
             image = _shrink(image, rng)
         # torchvision draws from torch's global generator; what it held before is put back.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(rng.integers(2**63)))
             tensor = self.photometric(torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1))
-        return tensor.permute(1, 2, 0).contiguous().numpy()
+        return tensor.permute(1, 2, 0).contiguous().numpy(), points
 
 
-def change_view(image: NDArray[np.uint8], rng: Rng) -> NDArray[np.uint8]:
-    """The crop turned, seen aslant, cut more loosely or more tightly; what comes into view repeats the border."""
+def change_view(
+    image: NDArray[np.uint8], rng: Rng, points: Points | None = None
+) -> tuple[NDArray[np.uint8], Points | None]:
+    """The crop turned, seen aslant, cut more loosely or more tightly; what comes into view repeats the border.
+
+    Args:
+        points: (M, 2) normalised in the crop, to be taken along.
+    """
     height, width = image.shape[:2]
     corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float64)
     angle = math.radians(rng.normal(0, 6) if rng.random() < 0.8 else rng.normal(0, 20))
@@ -54,7 +68,9 @@ def change_view(image: NDArray[np.uint8], rng: Rng) -> NDArray[np.uint8]:
     size = np.maximum(8, np.rint(high - low)).astype(int)
     matrix = cv2.getPerspectiveTransform(corners.astype(np.float32), (moved - low).astype(np.float32))
     warped = cv2.warpPerspective(image, matrix, tuple(size.tolist()), borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(warped, np.uint8)
+    if points is not None:
+        points = to_normalized(project(matrix, to_pixels(points, (width, height))), warped.shape[1::-1])
+    return np.asarray(warped, np.uint8), points
 
 
 def _shrink(image: NDArray[np.uint8], rng: Rng) -> NDArray[np.uint8]:

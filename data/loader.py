@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -15,16 +16,20 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from data.augment import Augmentation
+from data.quads import QUADS, read_quads
 from data.reader import LmdbReader
 from data.synth.geometry import WordGeometry
 from recognizer.charset import ASCII94, Charset
 from recognizer.network import RecognizerConfig
+from rectify.conventions import Points
 from rectify.network import LocalizationConfig
 from rectify.shape import resize, thumbnail
 
 SOURCE_AREA = 64 * 192
 """Most pixels of a crop in a batch; at the recogniser's 32 rows, more would only be sampled over."""
 MAX_SIDE = 512
+OUTLINE = 9
+"""Points along the top and along the bottom edge of an annotated word's outline."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +63,16 @@ class View:
         return cls(localization.thumbnail, localization.rows, localization.cols, charset)
 
 
-Sample = tuple[NDArray[np.uint8], str, WordGeometry | None]
-"""Crop RGB (H, W, 3), label, geometry where known."""
+class Sample(NamedTuple):
+    """One word."""
+
+    image: NDArray[np.uint8]
+    """Crop RGB (H, W, 3)."""
+    label: str
+    geometry: WordGeometry | None = None
+    """How it was rendered."""
+    outline: Points | None = None
+    """(2·``OUTLINE``, 2) normalised, where an annotated quadrilateral says it; what is inside remains unknown."""
 
 
 @dataclass
@@ -77,11 +90,31 @@ class Batch:
     labels: list[str]
     control_points: Tensor
     """(N, K, 2) float32 normalised; NaN where the geometry is unknown."""
+    outlines: Tensor
+    """(N, 2·``OUTLINE``, 2) float32 normalised, of annotated words as ``tps.text_outline`` gives it; else NaN."""
     characters: list[NDArray[np.float64] | None]
     """(letters, 2) flat extents of each letter of a label, None where unknown."""
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Batch]) -> Batch:
+        """One batch of the parts that several processes loaded, see ``BatchDataset``."""
+        if len(parts) == 1:
+            return parts[0]
+        places = [number + len(parts) * row for number, part in enumerate(parts) for row in range(len(part))]
+        order = np.argsort(places).tolist()
+        joined: dict[str, Any] = {}
+        for name in (field.name for field in fields(cls) if field.name != "pixels"):
+            values = [getattr(part, name) for part in parts]
+            if isinstance(values[0], Tensor):
+                joined[name] = torch.cat(values)[order]
+            else:
+                flat = [value for rows in values for value in rows]
+                joined[name] = [flat[index] for index in order]
+        crops = [crop for part in parts for crop in part.pixels.split((3 * part.sizes.prod(1)).tolist())]
+        return cls(pixels=torch.cat([crops[index] for index in order]), **joined)
 
     def crops(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Some crops on canvases of one size, their last row and column repeated to its border.
@@ -125,6 +158,7 @@ class SampleSet:
 
     def __init__(self, source: Source, held_out: bool = False) -> None:
         self.readers = [LmdbReader(path) for path in find_lmdbs(source.paths)]
+        self.quads = [read_quads(reader.folder / QUADS) for reader in self.readers]
         places = [(reader, index) for reader, data in enumerate(self.readers) for index in range(len(data))]
         kept = np.array([bool(source.hold_out) and index % source.hold_out == 0 for _, index in places])
         self.places = np.array(places, np.int64).reshape(-1, 2)[kept if held_out else ~kept]
@@ -140,8 +174,9 @@ class SampleSet:
         bgr = cv2.imdecode(np.frombuffer(record.image, np.uint8), cv2.IMREAD_COLOR)
         if bgr is None:
             raise ValueError(f"{self.readers[reader].folder}: image-{record.number:09d} is not an image")
-        geometry = WordGeometry.of(record.geometry)
-        return fit(bgr[..., ::-1]), record.label, geometry
+        quad = self.quads[reader].get(record.number)
+        outline = quad.outline(OUTLINE) if quad and quad.usable else None
+        return Sample(fit(bgr[..., ::-1]), record.label, WordGeometry.of(record.geometry), outline)
 
 
 def fit(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -154,9 +189,15 @@ def fit(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 class BatchDataset(Dataset[Batch]):
-    """Batch number ``step`` of a run, whoever asks for it and when."""
+    """Batch number ``step`` of a run, whoever asks for it and when.
 
-    def __init__(self, sources: Mapping[str, Source], batch_size: int, view: View, seed: int) -> None:
+    Args:
+        part: (which, of how many) parts of each batch is loaded: each n-th sample of it, for n processes that share it.
+    """
+
+    def __init__(
+        self, sources: Mapping[str, Source], batch_size: int, view: View, seed: int, part: tuple[int, int] = (0, 1)
+    ) -> None:
         used = {name: source for name, source in sources.items() if source.share > 0}
         for name, source in used.items():
             if not source.paths:
@@ -164,24 +205,25 @@ class BatchDataset(Dataset[Batch]):
         self.sets = [SampleSet(source) for source in used.values()]
         self.augmentations = [Augmentation() if source.augment else None for source in used.values()]
         self.counts = _split(batch_size, [source.share for source in used.values()])
-        self.view, self.seed = view, seed
+        self.view, self.seed, self.part = view, seed, part
         self.charset = Charset(view.charset)
 
     def __getitem__(self, step: int) -> Batch:
-        samples = []
-        for number, (data, augmentation, count) in enumerate(
-            zip(self.sets, self.augmentations, self.counts, strict=True)
-        ):
-            for position in range(step * count, (step + 1) * count):
-                samples.append(self._sample(number, data, augmentation, position))
-        return collate(samples, self.view)
+        places = [
+            (number, position)
+            for number, count in enumerate(self.counts)
+            for position in range(step * count, (step + 1) * count)
+        ]
+        which, parts = self.part
+        return collate([self._sample(*place) for place in places[which::parts]], self.view)
 
-    def _sample(self, number: int, data: SampleSet, augmentation: Augmentation | None, position: int) -> Sample:
+    def _sample(self, number: int, position: int) -> Sample:
+        data, augmentation = self.sets[number], self.augmentations[number]
         epoch, place = divmod(position, len(data))
         order = _order(self.seed, number, epoch, len(data))
         # Labels without a character of the charset teach nothing; the next sample takes their place.
         for attempt in range(len(data)):
-            image, label, geometry = data[int(order[(place + attempt) % len(data)])]
+            image, label, geometry, outline = data[int(order[(place + attempt) % len(data)])]
             kept = self.charset.keep(label)
             if kept:
                 break
@@ -189,28 +231,32 @@ class BatchDataset(Dataset[Batch]):
             raise ValueError(f"no label in {data.readers[0].folder} has a character of the charset")
         if augmentation is not None:
             rng = np.random.default_rng([self.seed, number, position])
-            image, geometry = fit(augmentation(image, rng)), None
-        return image, kept, geometry if kept == label else None
+            image, outline = augmentation(image, rng, outline)
+            image, geometry = fit(image), None
+        return Sample(image, kept, geometry if kept == label else None, outline)
 
 
 def collate(samples: Sequence[Sample], view: View) -> Batch:
     """Pack prepared samples."""
     unknown = np.full((view.rows * view.cols, 2), np.nan)
-    points = [geometry.control_points(view.rows, view.cols) if geometry else unknown for _, _, geometry in samples]
+    points = [s.geometry.control_points(view.rows, view.cols) if s.geometry else unknown for s in samples]
+    no_outline = np.full((2 * OUTLINE, 2), np.nan)
+    outlines = [no_outline if s.outline is None else s.outline for s in samples]
     return Batch(
         _thumbnails(samples, view.thumbnail),
         _thumbnails(samples, (2 * view.thumbnail[0], 2 * view.thumbnail[1])),
-        torch.from_numpy(np.concatenate([image.ravel() for image, _, _ in samples])),
-        torch.tensor([image.shape[1::-1] for image, _, _ in samples]),
-        [label for _, label, _ in samples],
+        torch.from_numpy(np.concatenate([s.image.ravel() for s in samples])),
+        torch.tensor([s.image.shape[1::-1] for s in samples]),
+        [s.label for s in samples],
         torch.from_numpy(np.stack(points).astype(np.float32)),
-        [np.array(geometry.characters) if geometry else None for _, _, geometry in samples],
+        torch.from_numpy(np.stack(outlines).astype(np.float32)),
+        [np.array(s.geometry.characters) if s.geometry else None for s in samples],
     )
 
 
 def _thumbnails(samples: Sequence[Sample], size: tuple[int, int]) -> Tensor:
     """(N, 3, height, width) uint8."""
-    return torch.from_numpy(np.stack([thumbnail(image, size) for image, _, _ in samples])).permute(0, 3, 1, 2)
+    return torch.from_numpy(np.stack([thumbnail(s.image, size) for s in samples])).permute(0, 3, 1, 2)
 
 
 def training_loader(dataset: BatchDataset, start: int, stop: int, workers: int) -> DataLoader[Batch]:

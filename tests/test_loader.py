@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import cv2
@@ -9,10 +10,23 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from data.augment import Augmentation
-from data.loader import Batch, BatchDataset, SampleSet, Source, View, collate, find_lmdbs, fit, training_loader
+from data.loader import (
+    OUTLINE,
+    Batch,
+    BatchDataset,
+    Sample,
+    SampleSet,
+    Source,
+    View,
+    collate,
+    find_lmdbs,
+    fit,
+    training_loader,
+)
 from data.reader import LmdbReader
 from data.writer import LmdbWriter
 from recognizer.charset import ASCII94
+from rectify.conventions import to_normalized, to_pixels
 
 VIEW = View((96, 32), 5, 5, ASCII94)
 
@@ -75,7 +89,7 @@ def test_held_out_samples_are_never_trained_on(synthetic: Path) -> None:
 
 def test_canvas_repeats_the_border_of_smaller_crops() -> None:
     small, large = np.arange(12, dtype=np.uint8).reshape(2, 2, 3), np.zeros((3, 4, 3), np.uint8)
-    batch = collate([(small, "a", None), (large, "b", None)], VIEW)
+    batch = collate([Sample(small, "a"), Sample(large, "b")], VIEW)
     canvas, sizes = batch.crops([0, 1])
     assert canvas.shape == (2, 3, 3, 4) and sizes.tolist() == [[2, 2], [4, 3]]
     first = canvas[0].permute(1, 2, 0).numpy()
@@ -108,9 +122,44 @@ def test_a_folder_of_lmdbs_stands_for_all_of_them(synthetic: Path, tmp_path: Pat
 def test_augmentation_leaves_torchs_generator_alone() -> None:
     image = np.random.default_rng(0).integers(0, 256, (20, 60, 3), dtype=np.uint8)
     state = torch.get_rng_state()
-    first, second = (Augmentation()(image, np.random.default_rng(4)) for _ in range(2))
+    (first, _), (second, _) = (Augmentation()(image, np.random.default_rng(4)) for _ in range(2))
     np.testing.assert_array_equal(first, second)
     assert first.dtype == np.uint8 and torch.equal(torch.get_rng_state(), state)
+
+
+def test_annotated_outlines_follow_the_augmentation(tmp_path: Path) -> None:
+    """A white word on black: wherever the crop is turned to, its outline is found on the white."""
+    corners = np.array([[20, 10], [139, 16], [135, 40], [24, 34]])
+    picture = np.zeros((50, 160, 3), np.uint8)
+    cv2.fillPoly(picture, [corners.astype(np.int32)], (255, 255, 255))
+    image = cv2.imencode(".png", picture)[1].tobytes()
+    with LmdbWriter(tmp_path / "photos") as writer:
+        writer.add(image, "annotated")
+        writer.add(image, "not")
+    line = json.dumps({"index": 1, "size": [320, 100], "quad": (2 * corners + 0.5).tolist()})
+    (tmp_path / "photos" / "quads.jsonl").write_text(line + "\n")
+    plain, turned = (
+        BatchDataset({"photos": Source((str(tmp_path / "photos"),), augment=augment)}, 16, VIEW, seed=1)[0]
+        for augment in (False, True)
+    )
+    assert plain.control_points.isnan().all()
+    known = ~turned.outlines[:, 0, 0].isnan()
+    assert known.tolist() == [label == "annotated" for label in turned.labels]
+    expected = to_normalized(corners.astype(float), (160, 50))
+    for outline in plain.outlines[~plain.outlines[:, 0, 0].isnan()]:
+        np.testing.assert_allclose(outline[[0, OUTLINE - 1, OUTLINE, -1]], expected, atol=1e-6)
+    moved = 0
+    for crop, size, outline in zip(_crops(turned), turned.sizes.tolist(), turned.outlines, strict=True):
+        if outline.isnan().any():
+            continue
+        moved += not np.allclose(outline[[0, OUTLINE - 1, OUTLINE, -1]], expected, atol=0.01)
+        grey = crop.view(size[1], size[0], 3).float().mean(2).numpy()
+        inside = np.zeros(grey.shape, np.uint8)
+        cv2.fillPoly(inside, [np.rint(to_pixels(outline.numpy(), size)).astype(np.int32)], 1)
+        word, ground = np.median(grey[inside > 0]), np.median(grey[inside == 0])
+        agrees = (abs(grey - word) < abs(grey - ground)) == (inside > 0)
+        assert agrees.mean() > 0.95
+    assert moved > 3
 
 
 def test_a_source_without_paths_is_an_error_that_says_what_to_set() -> None:

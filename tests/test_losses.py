@@ -7,13 +7,14 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from rectify.conventions import TEXT_EXTENT
+from rectify.conventions import TEXT_EXTENT, canonical_points
 from train.losses import (
     IGNORE,
     alignment_loss,
     alignment_targets,
     ctc_loss,
     geometry_loss,
+    outline_loss,
     reach_penalty,
 )
 
@@ -80,6 +81,19 @@ def test_geometry_loss_without_any_truth_is_zero_with_a_gradient() -> None:
     loss = geometry_loss(predicted, torch.full((1, 4, 2), float("nan")), 2, 1.0)
     loss.backward()
     assert loss.item() == 0 and (predicted.grad == 0).all()
+
+
+def test_outline_loss_is_of_the_text_without_its_margin() -> None:
+    points = torch.from_numpy(canonical_points(3, 4)).float()[None].repeat(2, 1, 1).requires_grad_()
+    x = np.linspace(-TEXT_EXTENT[0], TEXT_EXTENT[0], 5)
+    top = np.column_stack([x, np.full(5, -TEXT_EXTENT[1])])
+    true = torch.from_numpy(np.stack([np.concatenate([top, -top]), np.full((10, 2), np.nan)])).float()
+    assert outline_loss(points, true, 3, 4).item() == pytest.approx(0, abs=1e-10)
+    loss = outline_loss(points + torch.tensor([0.2, 0.0]), true, 3, 4)
+    assert loss.item() == pytest.approx((0.2 - 0.05 / 2) / 2, rel=1e-4)
+    loss.backward()
+    assert points.grad is not None and points.grad[0].abs().sum() > 0 and (points.grad[1] == 0).all()
+    assert outline_loss(points, true[1:].repeat(2, 1, 1), 3, 4).item() == 0
 
 
 def test_reach_penalty_starts_beyond_its_bound() -> None:

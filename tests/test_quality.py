@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from data.quads import Quad
 from data.reader import LmdbReader
 from data.synth.geometry import Curve, WordGeometry
 from data.writer import LmdbWriter
@@ -21,8 +22,8 @@ from helpers import save_rectifier
 from rectify.conventions import TEXT_EXTENT, canonical_points
 from train import quality_command
 from train.crops import Crop, Image
-from train.quality import measure, read_quads
-from train.shape_errors import Quad, flatten_points, folds_over, polygon_iou, quad_errors, word_errors
+from train.quality import measure
+from train.shape_errors import flatten_points, folds_over, polygon_iou, quad_errors, word_errors
 
 ROWS = COLS = 5
 FLAT = WordGeometry((192, 64), 6.0, Curve(), ((0.25, 0, 0), (0, 1.2, 0), (0, 0, 1)))
@@ -230,14 +231,6 @@ def test_bad_samples_are_named_and_counted(tmp_path: Path) -> None:
         True
     ] * 3
     assert seen[3].error is None
-
-
-def test_a_damaged_quad_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "quads.jsonl"
-    path.write_text('{"index": 1, "size": [1, 2], "quad": [[0, 0], [1, 0], [1, 1], [0, 1]]}\n{"index": 2}\n')
-    with pytest.raises(ValueError, match=r"quads\.jsonl: line 2"):
-        read_quads(path)
-    assert read_quads(tmp_path / "none.jsonl") == {}
 
 
 @pytest.fixture

@@ -39,6 +39,8 @@ class Losses:
     """Smooth-L1 on control points, where the truth is known."""
     end_weight: float = 2.0
     """Of the first and last column of control points against the rest."""
+    quad: float = 0.5
+    """Smooth-L1 on the text outline of photographed words with an annotated quadrilateral (``quads.jsonl``)."""
     reach: float = 1.0
     """On control points far outside of the crop."""
     alignment: float = 1.0
@@ -68,7 +70,10 @@ class Config:
     workers: int = 1
     """Processes that prepare batches."""
     threads: int = 2
-    """Of torch."""
+    """Of torch on this machine; processes of torchrun share them."""
+    precision: str = "float32"
+    """Of the recogniser's arithmetic: ``float32``, or ``bf16`` for less time where the processor has it. Weights, the
+    localization network, the spline and the losses stay in float32."""
     init: str = ""
     """Weights to start from: a run, an exported folder, or ``shipped``. Parts it lacks start fresh."""
     localization: LocalizationConfig = field(default_factory=LocalizationConfig)

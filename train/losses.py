@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rectify.conventions import TEXT_EXTENT
+from rectify.tps import outline_basis
 
 IGNORE = -100
 """Frame target of words without known alignment; cross-entropy leaves it out."""
@@ -34,6 +35,20 @@ def geometry_loss(predicted: Tensor, true: Tensor, cols: int, end_weight: float)
     weights[[0, -1]] = end_weight
     weights = weights / weights.mean()
     return (errors.unflatten(1, (-1, cols)) * weights[:, None]).mean()
+
+
+def outline_loss(predicted: Tensor, true: Tensor, rows: int, cols: int) -> Tensor:
+    """Smooth-L1 between the text outlines of control points (N, K, 2) and known ones (N, 2·samples, 2), mean over the
+    samples that have one (not NaN).
+
+    A quadrilateral says nothing of a bend between its corners, nor do annotators agree on the last pixels: it is a
+    weaker truth than control points are.
+    """
+    known = ~torch.isnan(true[:, 0, 0])
+    if not known.any():
+        return predicted.sum() * 0
+    basis = torch.from_numpy(outline_basis(rows, cols, true.shape[1] // 2).astype(np.float32))
+    return F.smooth_l1_loss(basis @ predicted[known].float(), true[known], beta=0.05)
 
 
 def reach_penalty(predicted: Tensor) -> Tensor:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from data.quads import QUADS, read_quads
 from data.synth.geometry import WordGeometry
 from train.crops import Crop, Image, Reader, batches, read_crops
-from train.shape_errors import Quad, WordErrors, folds_over, quad_errors, word_errors
-
-QUADS = "quads.jsonl"
-"""Beside data.mdb, a line of JSON for each crop: ``{"index": number from 1, "size": [w, h], "quad": [[x, y] * 4]}``."""
+from train.shape_errors import WordErrors, folds_over, quad_errors, word_errors
 
 
 class Locator(Protocol):
@@ -116,27 +112,6 @@ def measure(reader: Reader, locator: Locator, watch: Callable[[Crop], None] | No
             if watch:
                 watch(word)
     return quality
-
-
-def read_quads(path: Path) -> dict[int, Quad]:
-    """Official quadrilaterals by sample number; none where there is no such file.
-
-    Raises:
-        ValueError: a line is not what it should be.
-    """
-    if not path.is_file():
-        return {}
-    quads = {}
-    for line_number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        try:
-            fields = json.loads(line)
-            width, height = fields["size"]
-            corners = np.array(fields["quad"], np.float64).reshape(4, 2)
-            quads[int(fields["index"])] = Quad((int(width), int(height)), corners)
-        except (ValueError, TypeError, KeyError) as error:
-            message = f"{path}: line {line_number} lacks an index, a size or a quad of 4 points: {error}"
-            raise ValueError(message) from error
-    return quads
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from data.quads import Quad
 from data.synth.geometry import WordGeometry, project
 from rectify.conventions import TEXT_EXTENT, Points, canonical_points, grid_points, to_pixels
 from rectify.shape import text_shape
@@ -16,8 +17,6 @@ from rectify.tps import text_outline, tps_basis
 
 FRAME = (192, 64)
 """Pixels (width, height) to which a crop is scaled for end-point errors, whatever its size."""
-VERTICAL = 1.5
-"""A crop this many times higher than wide holds a vertical word, of whose reading direction a quad says nothing."""
 
 _SAMPLES = 33
 """Points along each line that is measured."""
@@ -81,21 +80,6 @@ def folds_over(points: Points, rows: int, cols: int) -> NDArray[np.bool_]:
     # At the first and at the last corner of every cell.
     jacobians = np.stack([_cross(right[:, :-1], down[:, :, :-1]), _cross(right[:, 1:], down[:, :, 1:])])
     return np.asarray((~(jacobians > 0)).any(axis=(0, 2, 3)))
-
-
-@dataclass(frozen=True, eq=False)
-class Quad:
-    """The official quadrilateral of a real word."""
-
-    size: tuple[int, int]
-    """(width, height) of the crop in which it was drawn."""
-    corners: NDArray[np.float64]
-    """(4, 2) pixels of ``size``, clockwise from the top left."""
-
-    @property
-    def vertical(self) -> bool:
-        """Whether the crop holds a vertical word."""
-        return self.size[1] > VERTICAL * self.size[0]
 
 
 def quad_errors(points: Points, quad: Quad, rows: int, cols: int) -> tuple[float, float]:

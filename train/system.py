@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -19,12 +20,14 @@ from rectify.network import LocalizationNetwork, locate
 from rectify.sampler import sample, tps_grid
 from rectify.shape import sample_width, text_shape
 from train.config import Config
+from train.distributed import divided
 from train.losses import (
     alignment_loss,
     alignment_targets,
     ctc_loss,
     geometry_loss,
     letter_loss,
+    outline_loss,
     padded,
     reach_penalty,
 )
@@ -45,12 +48,18 @@ class System(nn.Module):
         self.charset = Charset(config.recognizer.charset) if config.recognizer else None
         self.to(memory_format=torch.channels_last)
 
-    def control_points(self, batch: Batch) -> list[Tensor]:
-        """(N, K, 2) normalised, after each pass; the crop's own rectangle without a localization network."""
+    def control_points(self, batch: Batch, rows: slice = slice(None)) -> list[Tensor]:
+        """(N, K, 2) normalised, after each pass; the crop's own rectangle without a localization network.
+
+        Args:
+            rows: the samples to look at.
+        """
         if self.localization is not None:
-            return locate(self.localization, batch.thumbnails, batch.views)
+            # Positions need float32 under autocast, too: half precision would round them by half a pixel.
+            with torch.autocast(batch.thumbnails.device.type, enabled=False):
+                return locate(self.localization, batch.thumbnails[rows], batch.views[rows])
         identity = canonical_points(self.config.localization.rows, self.config.localization.cols)
-        return [torch.from_numpy(identity).float().expand(len(batch), -1, -1)]
+        return [torch.from_numpy(identity).float().expand(len(batch.labels[rows]), -1, -1)]
 
     def forward(self, batch: Batch, progress: float, rng: np.random.Generator) -> dict[str, Tensor]:
         """Weighted losses by name, to be added up.
@@ -60,13 +69,17 @@ class System(nn.Module):
             rng: for the width jitter.
         """
         weights = self.config.losses
-        passes = self.control_points(batch)
+        passes = divided(lambda rows: torch.stack(self.control_points(batch, rows), 1), len(batch)).unbind(1)
         points = passes[-1]
         losses = {}
         if self.localization is not None:
-            cols, true = self.config.localization.cols, batch.control_points
+            rows, cols = self.config.localization.rows, self.config.localization.cols
+            true, outlines = batch.control_points, batch.outlines
             errors = [geometry_loss(found, true, cols, weights.end_weight) for found in passes]
             losses["geometry"] = weights.geometry * torch.stack(errors).mean()
+            if weights.quad:
+                off = [outline_loss(found, outlines, rows, cols) for found in passes]
+                losses["quad"] = weights.quad * torch.stack(off).mean()
             losses["reach"] = weights.reach * torch.stack([reach_penalty(found) for found in passes]).mean()
         if self.recognition is not None:
             with_alignment = weights.alignment > 0 and progress < weights.alignment_share
@@ -84,7 +97,11 @@ class System(nn.Module):
         for group in self._groups(widths):
             words = [classes[index] for index in group]
             width = self._group_width(widths[group], max(map(len, words)))
-            logits, loss = self._text_loss(self.sample(batch, points, group.tolist(), width), words)
+
+            def pictures(rows: slice, group: np.ndarray = group, width: int = width) -> Tensor:
+                return self.sample(batch, points, group[rows].tolist(), width)
+
+            logits, loss = self._text_loss(pictures, words)
             share = len(group) / len(batch)
             ctc = ctc + share * loss
             if with_alignment:
@@ -98,15 +115,21 @@ class System(nn.Module):
             losses["alignment"] = self.config.losses.alignment * alignment
         return losses
 
-    def _text_loss(self, pictures: Tensor, words: list[list[int]]) -> tuple[Tensor, Tensor]:
-        """Logits of the recogniser and the loss of its kind of head."""
-        assert self.recognition is not None
+    def _text_loss(self, pictures: Callable[[slice], Tensor], words: list[list[int]]) -> tuple[Tensor, Tensor]:
+        """Logits of the recogniser for some words and the loss of its kind of head.
+
+        Args:
+            pictures: gives the rectified crops of a slice of the words.
+        """
+        recognition = self.recognition
+        assert recognition is not None
         letters = self.config.imported.get("letters")
         if not letters:
-            logits = self.recognition(pictures)
+            logits = divided(lambda rows: recognition(pictures(rows)), len(words)).float()
             return logits, ctc_loss(logits, words)
         shifted = [[letter - 1 + letters["first"] for letter in word] for word in words]
-        logits = self.recognition(pictures, padded(shifted, letters["end"]))
+        given = padded(shifted, letters["end"])
+        logits = divided(lambda rows: recognition(pictures(rows), given[rows]), len(words)).float()
         return logits, letter_loss(logits, shifted, letters["end"])
 
     def decode(self, logits: np.ndarray) -> Decoded:
@@ -136,6 +159,19 @@ class System(nn.Module):
         wanted = sampling.width_multiple * round(float(np.median(widths)) / sampling.width_multiple)
         enough = sampling.width_multiple * -(-least // sampling.width_multiple)
         return min(sampling.max_width, max(wanted, enough))
+
+    def check_processes(self, count: int) -> None:
+        """Refuse more processes than the smallest group of a batch has words.
+
+        Raises:
+            ValueError: the message says what to change.
+        """
+        smallest = min(map(len, self._groups(np.zeros(self.config.batch_size))), default=0)
+        if smallest < count:
+            raise ValueError(
+                f"batch_size {self.config.batch_size} leaves {smallest} words in the smallest of groups "
+                f"{self.config.groups}, too few for {count} processes: raise it to {count} times its share"
+            )
 
     def sample(self, batch: Batch, points: Tensor, indices: list[int], width: int) -> Tensor:
         """Rectified crops (len(indices), 3, height, width) in 0..255."""

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data.quads import Quad, read_quads
+
+
+def test_a_damaged_quad_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "quads.jsonl"
+    path.write_text('{"index": 1, "size": [1, 2], "quad": [[0, 0], [1, 0], [1, 1], [0, 1]]}\n{"index": 2}\n')
+    with pytest.raises(ValueError, match=r"quads\.jsonl: line 2"):
+        read_quads(path)
+    assert read_quads(tmp_path / "none.jsonl") == {}
+
+
+def test_the_outline_of_the_whole_crop_is_its_border() -> None:
+    quad = Quad((100, 50), np.array([[-0.5, -0.5], [99.5, -0.5], [99.5, 49.5], [-0.5, 49.5]]))
+    expected = [[-1, -1], [0, -1], [1, -1], [1, 1], [0, 1], [-1, 1]]
+    np.testing.assert_allclose(quad.outline(3), expected, atol=1e-6)
+
+
+def test_the_outline_is_denser_at_the_far_end() -> None:
+    """In the picture of a plane, points at equal distances come closer where it is farther away."""
+    quad = Quad((100, 50), np.array([[0, 0], [90, 15], [90, 35], [0, 49]], float))
+    outline = quad.outline(9)
+    np.testing.assert_allclose(
+        outline[[0, 8, 9, 17]], quad.corners * (2 / np.array([100, 50])) + 1 / np.array([100, 50]) - 1, atol=1e-6
+    )
+    steps = np.diff(outline[:9, 0])
+    assert (np.diff(steps) < 0).all() and steps[0] > 2 * steps[-1]
+
+
+@pytest.mark.parametrize(
+    ("size", "corners", "usable"),
+    [
+        ((100, 50), [[0, 0], [99, 0], [99, 49], [0, 49]], True),
+        ((50, 100), [[0, 0], [49, 0], [49, 99], [0, 99]], False),
+        ((100, 50), [[0, 0], [99, 49], [99, 0], [0, 49]], False),
+        ((100, 50), [[0, 0], [0, 49], [99, 49], [99, 0]], False),
+    ],
+    ids=["upright", "vertical", "crossed", "mirrored"],
+)
+def test_only_a_clockwise_quadrilateral_that_is_not_vertical_teaches(
+    size: tuple[int, int], corners: list[list[float]], usable: bool
+) -> None:
+    assert Quad(size, np.array(corners, float)).usable == usable

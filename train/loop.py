@@ -9,21 +9,24 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
 import torch
 import yaml
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
 from data.loader import Batch, BatchDataset, View, training_loader
-from train import checkpoint
+from train import checkpoint, distributed
 from train.config import Config, as_tree
 from train.system import System
 from train.validation import Validation
 from train.weights import SUFFIX, find_safetensors, load_tensors, save_network
+
+PRECISIONS = ("float32", "bf16")
 
 
 class Training:
@@ -35,14 +38,23 @@ class Training:
     """
 
     def __init__(self, config: Config) -> None:
+        if config.precision not in PRECISIONS:
+            raise ValueError(f"precision: {config.precision!r} is none of {', '.join(PRECISIONS)}")
+        distributed.connect()
         torch.manual_seed(config.seed)
-        torch.set_num_threads(config.threads)
+        torch.set_num_threads(max(1, config.threads // distributed.processes_here()))
         self.config = config
         self.out = Path(config.out)
         self.system = System(config)
         self.average = copy.deepcopy(self.system).requires_grad_(False)
         self.optimizer = torch.optim.AdamW(self._parameter_groups(), weight_decay=config.weight_decay)
         self.step = 0
+        self._losses: nn.Module = self.system
+        if distributed.world() > 1:
+            self.system.check_processes(distributed.world())
+            distributed.share_statistics(self.system)
+            # Some parts may have no loss of theirs, such as a head of weight 0.
+            self._losses = DistributedDataParallel(self.system, broadcast_buffers=False, find_unused_parameters=True)
 
     def initialize(self, source: str) -> None:
         """Start from weights (see ``weights.find_safetensors``); networks that are not there start fresh.
@@ -73,36 +85,32 @@ class Training:
             save_network(self.out / f"{part}{SUFFIX}", network, self.average.description(part), torch.float32)
 
     def run(self, until: int | None = None) -> None:
-        """Train to the last step, or to step ``until``; Ctrl-C ends it early, with a checkpoint and no traceback."""
+        """Train to the last step, or to step ``until``; Ctrl-C ends it early, with a checkpoint and no traceback.
+
+        Of several processes the first one writes, evaluates and shows; the others only take the steps with it.
+        """
         config = self.config
         stop = config.steps if until is None else min(until, config.steps)
-        self.out.mkdir(parents=True, exist_ok=True)
-        (self.out / "config.yaml").write_text(yaml.safe_dump(plain(as_tree(config)), sort_keys=False), encoding="utf-8")
+        distributed.barrier()  # nobody writes before all have looked whether the folder holds a run
+        first = distributed.rank() == 0
         dataset = BatchDataset(
             config.sources,
             config.batch_size,
             View.of(config.localization, config.recognizer),
             config.seed,
+            (distributed.rank(), distributed.world()),
         )
-        validation = Validation(config)
-        saved = time.monotonic()
-        with _Log(self.out, self.step) as log, _interruptible() as interrupted:
-            bar = tqdm(total=config.steps, initial=self.step, unit="step", smoothing=0.05, disable=None)
+        with _interruptible() as interrupted, _Witness(self) if first else nullcontext() as witness:
             for batch in training_loader(dataset, self.step, stop, config.workers):
-                losses = self.take_step(batch)
-                bar.update()
-                bar.set_postfix(losses, refresh=False)
-                log.losses(self.step, losses, self.rate(), len(batch))
-                if self.step % config.evaluate_every == 0 or self.step == config.steps:
-                    log.figures(self.step, validation.evaluate(self.average, self.out, self.step))
-                if interrupted() or time.monotonic() - saved > 60 * config.checkpoint_minutes:
-                    self.save()
-                    saved = time.monotonic()
-                if interrupted():
-                    print(f"stopped after step {self.step}; go on with --resume {self.out}", file=sys.stderr)
+                parts = distributed.collected((batch, interrupted()))
+                losses = self.take_step(Batch.joined([part for part, _ in parts]))
+                stopping = any(asked for _, asked in parts)
+                if witness:
+                    witness.see(losses, stopping)
+                if stopping:
                     return
-            bar.close()
-        self.save()
+        if first:
+            self.save()
 
     def take_step(self, batch: Batch) -> dict[str, float]:
         """One optimiser step; returns the losses."""
@@ -110,7 +118,8 @@ class Training:
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate() * group["relative_rate"]
         rng = np.random.default_rng([self.config.seed, self.step])
-        losses = self.system(batch, self.step / self.config.steps, rng)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.config.precision == "bf16"):
+            losses = self._losses(batch, self.step / self.config.steps, rng)
         total = torch.stack(list(losses.values())).sum()
         self.optimizer.zero_grad(set_to_none=True)
         total.backward()
@@ -149,6 +158,42 @@ class Training:
                 value.copy_(current[name])
 
 
+class _Witness:
+    """What is written and shown of a run while it trains: figures, pictures, checkpoints, a progress bar."""
+
+    def __init__(self, training: Training) -> None:
+        self._training, config = training, training.config
+        training.out.mkdir(parents=True, exist_ok=True)
+        settings = yaml.safe_dump(plain(as_tree(config)), sort_keys=False)
+        (training.out / "config.yaml").write_text(settings, encoding="utf-8")
+        self._validation = Validation(config)
+        self._log = _Log(training.out, training.step)
+        self._bar = tqdm(total=config.steps, initial=training.step, unit="step", smoothing=0.05, disable=None)
+        self._saved = time.monotonic()
+
+    def __enter__(self) -> _Witness:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+        self._log.close()
+
+    def see(self, losses: dict[str, float], stopping: bool) -> None:
+        """After each step."""
+        training = self._training
+        config, step = training.config, training.step
+        self._bar.update()
+        self._bar.set_postfix(losses, refresh=False)
+        self._log.losses(step, losses, training.rate(), config.batch_size)
+        if step % config.evaluate_every == 0 or step == config.steps:
+            self._log.figures(step, self._validation.evaluate(training.average, training.out, step))
+        if stopping or time.monotonic() - self._saved > 60 * config.checkpoint_minutes:
+            training.save()
+            self._saved = time.monotonic()
+        if stopping:
+            print(f"stopped after step {step}; go on with --resume {training.out}", file=sys.stderr)
+
+
 class _Log:
     """metrics.csv and TensorBoard events of a run."""
 
@@ -162,10 +207,7 @@ class _Log:
             self._table.writerow(["step", "name", "value"])
         self._crops, self._since = 0, time.monotonic()
 
-    def __enter__(self) -> _Log:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
         self._events.close()
         self._file.close()
 

@@ -17,6 +17,7 @@ EXAMPLES = """examples:
   rectify-ocr train light sources.synthetic.paths=[words.lmdb] sources.real.paths=[real.lmdb] out=runs/mine
   rectify-ocr train my.yaml learning_rate=5e-4 init=shipped
   rectify-ocr train --resume runs/mine                       (goes on where it stopped)
+  torchrun --nproc-per-node 2 -m rectify.cli train light ... (several processes share each batch)
 
 CONFIG is a YAML file or the name of one that comes with the package: {names}.
 The keys and their meaning are in train/config.py; `--show` prints the resolved configuration and stops.
@@ -56,16 +57,22 @@ def _config(args: argparse.Namespace) -> Config:
 
 def _train(config: Config, resume: bool) -> None:
     from train.adopt import adopt_imported
+    from train.distributed import disconnect
     from train.loop import Training
 
-    training = Training(config if resume else adopt_imported(config))
-    if resume:
-        training.resume()
-    elif (training.out / "config.yaml").exists():
-        raise FileExistsError(f"{training.out} holds a run already; go on with --resume {training.out}, or change out=")
-    elif config.init:
-        training.initialize(config.init)
-    training.run()
+    try:
+        training = Training(config if resume else adopt_imported(config))
+        if resume:
+            training.resume()
+        elif (training.out / "config.yaml").exists():
+            raise FileExistsError(
+                f"{training.out} holds a run already; go on with --resume {training.out}, or change out="
+            )
+        elif config.init:
+            training.initialize(config.init)
+        training.run()
+    finally:
+        disconnect()
 
 
 def _parser() -> argparse.ArgumentParser:

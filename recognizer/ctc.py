@@ -58,12 +58,13 @@ def confidence(logits: Logits, texts: Sequence[Sequence[int]]) -> list[float]:
     return [float(value) for value in np.exp(np.minimum(0.0, log_probability(logits, texts) / lengths))]
 
 
-def log_probability(logits: Logits, texts: Sequence[Sequence[int]]) -> NDArray[np.float64]:
+def log_probability(logits: Logits, texts: Sequence[Sequence[int]], normalized: bool = False) -> NDArray[np.float64]:
     """Logarithm (N,) of the probability of one text a sample, summed over its alignments; -inf where none fits.
 
     Args:
-        logits: (N, T, C).
+        logits: (N, T, C), or (1, T, C) for N texts of one sample.
         texts: N sequences of class indices from 1.
+        normalized: the logits are log probabilities already, of all classes or of some.
     """
     count = len(texts)
     states = 2 * np.array([len(text) for text in texts], int) + 1
@@ -73,7 +74,8 @@ def log_probability(logits: Logits, texts: Sequence[Sequence[int]]) -> NDArray[n
         row[1 : 2 * len(text) : 2] = text
     skips = np.zeros(labels.shape, bool)  # from the state before the last one: only between different characters
     skips[:, 3::2] = labels[:, 3::2] != labels[:, 1:-2:2]
-    scores = np.take_along_axis(log_softmax(logits), labels[:, None, :], axis=2)
+    frames = np.asarray(logits, np.float64) if normalized else log_softmax(logits)
+    scores = np.take_along_axis(frames, labels[:, None, :], axis=2)
     forward = np.full(labels.shape, -np.inf)
     forward[:, :2] = scores[:, 0, :2]
     for frame in scores.swapaxes(0, 1)[1:]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recognizer.engines import Engine, ask, load_engine
+from recognizer.lexicon import Lexicon
 from recognizer.recognizer import Reading, Recognizer
 from rectify.conventions import MARGIN, canonical_points, to_pixels
 from rectify.images import Image, check_image
@@ -71,12 +73,13 @@ class Pipeline:
         threads: of each network.
         batch_size: words in one call of the recogniser or engine.
         decoder: of the built-in recogniser, ``greedy`` or ``beam``.
+        lexicon: words that a text can be, for the built-in recogniser.
         engine: who reads, instead of the built-in recogniser: a name in ``engines.ENGINES``, or any callable that
             takes RGB crops (H, W, 3) uint8 and returns a (text, confidence) for each.
         margin: space around the word in what another engine gets, see ``Rectifier``.
 
     Raises:
-        FileNotFoundError, ValueError: no weights there, or no such decoder or engine.
+        FileNotFoundError, ValueError: no weights there, no such decoder or engine, or a lexicon for another engine.
         ModuleNotFoundError: the engine's package is not installed.
     """
 
@@ -89,11 +92,15 @@ class Pipeline:
         decoder: str = "greedy",
         engine: str | Engine | None = None,
         margin: tuple[float, float] = ENGINE_MARGIN,
+        lexicon: Lexicon | None = None,
     ) -> None:
         held = {"rectifier", "recognizer"} if weights is None else find_weights(weights).keys()
         self._engine = load_engine(engine, threads) if isinstance(engine, str) else engine
         builtin = self._engine is None
-        self._recognizer = Recognizer(weights if "recognizer" in held else None, threads, decoder) if builtin else None
+        if lexicon is not None and not builtin:
+            raise ValueError("a lexicon is for the built-in recogniser, other engines know no lexicon")
+        own = weights if "recognizer" in held else None
+        self._recognizer = Recognizer(own, threads, decoder, lexicon) if builtin else None
         if self._recognizer and self._recognizer.preparation:
             self._engine = self._recognizer.answer  # it prepares crops itself, as another engine does
         usable = rectify and "rectifier" in held
@@ -119,11 +126,17 @@ class Pipeline:
         """
         return self([image])[0]
 
-    def __call__(self, images: Sequence[Image]) -> list[CropReading]:
-        """Reads many crops (see ``read``), in their order."""
+    def __call__(self, images: Sequence[Image], lexicons: Sequence[Lexicon] | None = None) -> list[CropReading]:
+        """Reads many crops (see ``read``), in their order.
+
+        Args:
+            lexicons: for each crop the words that it can be, instead of the pipeline's own lexicon.
+        """
         for image in images:
             check_image(image)
-        return self._read_builtin(images) if self._engine is None else self._read_by(self._engine, images)
+        if self._engine is None:
+            return self._read_builtin(images, lexicons)
+        return self._read_by(self._engine, images, lexicons)
 
     def stream(
         self,
@@ -159,11 +172,15 @@ class Pipeline:
                 on_error(entry.item, entry.error)
             yield entry.result
 
-    def _read_by(self, engine: Engine, images: Sequence[Image]) -> list[CropReading]:
+    def _read_by(
+        self, engine: Engine, images: Sequence[Image], lexicons: Sequence[Lexicon] | None
+    ) -> list[CropReading]:
         """Lets another engine read; each crop reaches it once."""
         readings = []
         for start in range(0, len(images), self.batch_size):
             batch = images[start : start + self.batch_size]
+            if lexicons is not None:
+                engine = partial(self.recognizer.answer, lexicons=lexicons[start : start + self.batch_size])
             flats = self.rectifier(batch) if self.rectifier else [_untouched(image) for image in batch]
             crops = [_rgb(flat.image) for flat in flats]
             for image, flat, crop, (text, confidence) in zip(batch, flats, crops, ask(engine, crops), strict=True):
@@ -171,11 +188,12 @@ class Pipeline:
                 readings.append(CropReading(text, confidence, *place, image.shape[1::-1], crop))
         return readings
 
-    def _read_builtin(self, images: Sequence[Image]) -> list[CropReading]:
+    def _read_builtin(self, images: Sequence[Image], lexicons: Sequence[Lexicon] | None) -> list[CropReading]:
         places, rows, cols = self._locate(images)
         crops = self._sample(images, places, rows, cols)
         best: dict[int, CropReading] = {}
-        for (owner, points), crop, r in zip(places, crops, self._recognize(crops), strict=True):
+        known = None if lexicons is None else [lexicons[owner] for owner, _ in places]
+        for (owner, points), crop, r in zip(places, crops, self._recognize(crops, known), strict=True):
             if owner not in best or _preferred(r, best[owner]):
                 size = images[owner].shape[1::-1]
                 rectified = self.rectifier is not None
@@ -209,7 +227,7 @@ class Pipeline:
             for (owner, points), size in zip(places, sizes, strict=True)
         ]
 
-    def _recognize(self, crops: Sequence[Image]) -> list[Reading]:
+    def _recognize(self, crops: Sequence[Image], lexicons: Sequence[Lexicon] | None) -> list[Reading]:
         """Reads flat words in batches of one width, so that nothing is padded."""
         by_width: dict[int, list[int]] = {}
         for index, crop in enumerate(crops):
@@ -218,7 +236,9 @@ class Pipeline:
         for indices in by_width.values():
             for start in range(0, len(indices), self.batch_size):
                 batch = indices[start : start + self.batch_size]
-                readings.update(zip(batch, self.recognizer.read(np.stack([crops[i] for i in batch])), strict=True))
+                known = None if lexicons is None else [lexicons[i] for i in batch]
+                read = self.recognizer.read(np.stack([crops[i] for i in batch]), known)
+                readings.update(zip(batch, read, strict=True))
         return [readings[i] for i in range(len(crops))]
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from recognizer import attention
 from recognizer.charset import Charset
 from recognizer.ctc import DECODERS, Decoded, Logits, log_softmax
+from recognizer.lexicon import Lexicon
 from recognizer.preparation import Preparation
 from rectify.engine import Engine, load_engine, pick_config
 from rectify.images import Image
@@ -30,7 +31,8 @@ class Reading:
 
     text: str
     confidence: float
-    """0..1: the probability of the text as a geometric mean over its characters."""
+    """0..1: the probability of the text as a geometric mean over its characters, to the power of 1 / temperature where
+    the weights are calibrated (``python -m train.calibrate``): then about the share of such readings that are right."""
 
 
 class Recognizer:
@@ -40,9 +42,11 @@ class Recognizer:
         weights: a weight file or folder; None takes the shipped ones.
         threads: of the network.
         decoder: ``greedy`` or ``beam``; imported weights with an attention head know only ``greedy``.
+        lexicon: words that a text can be. The most probable of them is read, whatever the decoder.
 
     Raises:
-        FileNotFoundError, ValueError: no weights there, none of a recogniser, or no such decoder.
+        FileNotFoundError, ValueError: no weights there, none of a recogniser, no such decoder, or a lexicon that the
+            weights cannot read (see ``lexicon.Lexicon.spelled``).
 
     Attributes:
         preparation: what imported weights want done to a crop of any size; None for this project's own networks, whose
@@ -50,7 +54,11 @@ class Recognizer:
     """
 
     def __init__(
-        self, weights: str | os.PathLike[str] | None = None, threads: int = 1, decoder: str = "greedy"
+        self,
+        weights: str | os.PathLike[str] | None = None,
+        threads: int = 1,
+        decoder: str = "greedy",
+        lexicon: Lexicon | None = None,
     ) -> None:
         if decoder not in DECODERS:
             raise ValueError(f"no decoder {decoder!r}; there are {', '.join(DECODERS)}")
@@ -63,6 +71,10 @@ class Recognizer:
             self.preparation = Preparation.from_config(self.config["preparation"])
         self.height = self.preparation.height if self.preparation else int(self.config["height"])
         self._decode = make_decoder(decoder, self.config, len(self.charset))
+        self._temperature = float(self.config.get("confidence_temperature", 1.0))
+        self._lexicon = lexicon
+        if lexicon is not None:
+            self._check_lexicon(lexicon)
 
     def width(self, length: float, height: float) -> int:
         """Width at which to sample a word of this shape (see ``shape.sample_width``)."""
@@ -91,17 +103,30 @@ class Recognizer:
             raise ValueError(f"expected uint8 (N, {self.height}, W, 3), got {images.dtype} {images.shape}")
         return self._engine(images)
 
-    def read(self, images: NDArray[np.uint8] | Sequence[Image]) -> list[Reading]:
-        """One reading an image of ``images`` (see ``logits``); for imported weights crops of any sizes."""
+    def read(
+        self, images: NDArray[np.uint8] | Sequence[Image], lexicons: Sequence[Lexicon] | None = None
+    ) -> list[Reading]:
+        """One reading an image of ``images`` (see ``logits``); for imported weights crops of any sizes.
+
+        Args:
+            lexicons: for each image the words that it can be, instead of the recogniser's own lexicon.
+        """
+        if lexicons is None and self._lexicon is not None:
+            lexicons = [self._lexicon] * len(images)
         if self.preparation is None:
-            return self._readings(self.logits(images))
-        return self._read_prepared(images, self.preparation)
+            return self._readings(self.logits(images), lexicons)
+        return self._read_prepared(images, self.preparation, lexicons)
 
-    def answer(self, images: Sequence[Image]) -> list[tuple[str, float]]:
+    def answer(self, images: Sequence[Image], lexicons: Sequence[Lexicon] | None = None) -> list[tuple[str, float]]:
         """Text and confidence of each crop: what ``Pipeline`` asks of an engine."""
-        return [(reading.text, reading.confidence) for reading in self.read(images)]
+        return [(reading.text, reading.confidence) for reading in self.read(images, lexicons)]
 
-    def _read_prepared(self, images: NDArray[np.uint8] | Sequence[Image], prepare: Preparation) -> list[Reading]:
+    def _read_prepared(
+        self,
+        images: NDArray[np.uint8] | Sequence[Image],
+        prepare: Preparation,
+        lexicons: Sequence[Lexicon] | None,
+    ) -> list[Reading]:
         """Crops of any sizes, prepared and read in groups of one width; uncertain ones again with more contrast."""
         prepared = [prepare(image) for image in images]
         by_width: dict[int, list[int]] = {}
@@ -110,18 +135,36 @@ class Recognizer:
         readings: dict[int, Reading] = {}
         for indices in by_width.values():
             logits = self._engine(np.stack([prepared[index] for index in indices]))
-            readings.update(zip(indices, self._readings(logits), strict=True))
+            known = lexicons and [lexicons[index] for index in indices]
+            readings.update(zip(indices, self._readings(logits, known), strict=True))
             if not prepare.contrast_below:
                 continue
             for index, certainty in zip(indices, frame_certainty(logits), strict=True):
                 if certainty < prepare.contrast_below:
                     again = self._engine(prepare(images[index], prepare.contrast)[None])
                     if frame_certainty(again)[0] >= certainty:
-                        readings[index] = self._readings(again)[0]
+                        readings[index] = self._readings(again, lexicons and [lexicons[index]])[0]
         return [readings[index] for index in range(len(prepared))]
 
-    def _readings(self, logits: NDArray[np.float32]) -> list[Reading]:
-        return [Reading(self.charset.decode(indices), confidence) for indices, confidence in self._decode(logits)]
+    def _readings(self, logits: NDArray[np.float32], lexicons: Sequence[Lexicon] | None) -> list[Reading]:
+        if lexicons is None:
+            read = [(self.charset.decode(indices), confidence) for indices, confidence in self._decode(logits)]
+        else:
+            read = self._words(logits, lexicons)
+        return [Reading(text, confidence ** (1 / self._temperature)) for text, confidence in read]
+
+    def _words(self, logits: NDArray[np.float32], lexicons: Sequence[Lexicon]) -> list[tuple[str, float]]:
+        """The most probable word of each sample's lexicon, and its confidence before calibration."""
+        for lexicon in dict.fromkeys(lexicons):
+            self._check_lexicon(lexicon)
+        pairs = zip(lexicons, logits, strict=True)
+        return [lexicon.read_ctc(frames[None], self.charset)[0] for lexicon, frames in pairs]
+
+    def _check_lexicon(self, lexicon: Lexicon) -> None:
+        """Raises a ValueError if these weights cannot read with it."""
+        if self.config.get("letters"):
+            raise ValueError("a lexicon is for CTC; these weights have an attention head")
+        lexicon.spelled(self.charset)
 
 
 def make_decoder(name: str, config: Mapping[str, Any], characters: int) -> Callable[[Logits], Decoded]:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 
 COMMANDS = {
+    "collection": "data.collection_command",
     "crop": "rectify.crop_command",
     "eval": "train.eval_command",
     "quality": "train.quality_command",
@@ -22,7 +23,16 @@ reached by name, here alone: this is the project's composition root."""
 
 READING = "rectify.read_command"
 
-_EXTRAS = {"lmdb": "eval", "editdistance": "eval", "cv2": "", "numpy": "", "onnxruntime": "", "tqdm": ""}
+_EXTRAS = {
+    "lmdb": "eval",
+    "editdistance": "eval",
+    "ray": "ray",
+    "pyarrow": "ray",
+    "cv2": "",
+    "numpy": "",
+    "onnxruntime": "",
+    "tqdm": "",
+}
 """Which extra of the distribution brings a module; ``train`` brings all that are not named."""
 
 INTERRUPTED = 130

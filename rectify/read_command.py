@@ -41,7 +41,7 @@ examples:
   curl -s URL | rectify-ocr -                 read from standard input
 
 other commands (each has --help):
-  crop, eval, quality, train, synth, lmdb, export, import
+  crop, collection, eval, quality, train, synth, lmdb, export, import
 """
 
 

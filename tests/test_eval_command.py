@@ -178,7 +178,7 @@ def test_report_shows_the_harmed_crop_with_its_points(tmp_path: Path, weights: s
     target = tmp_path / "report.html"
     assert main([mixed, "--weights", weights, "--compare", "--report", str(target), "--rotate", "1"]) == 0
     html = target.read_text(encoding="utf-8")
-    assert html.index("harmed: right before") < html.index("fixed: wrong before") < html.index("<h3>wrong (1)")
+    assert html.index("harmed: right before") < html.index("fixed: wrong before") < html.index("<h3>wrong: other (1)")
     assert html.count("<img") == 9
     assert html.count("<figcaption>control points") == 3
     assert "±1°, seed 0" in html

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -35,6 +35,28 @@ class Reader(Protocol):
     def image_bytes(self, index: int, /) -> bytes: ...
 
     def geometry(self, index: int, /) -> dict[str, Any] | None: ...
+
+
+class Relabelled:
+    """A set with other labels where there are such.
+
+    Args:
+        reader: the set.
+        texts: labels by number from 1; samples without one keep their own.
+    """
+
+    def __init__(self, reader: Reader, texts: Mapping[int, str]) -> None:
+        self.folder = reader.folder
+        self.image_bytes, self.geometry = reader.image_bytes, reader.geometry
+        self._reader, self._texts = reader, texts
+
+    def __len__(self) -> int:
+        return len(self._reader)
+
+    def label(self, index: int) -> str:
+        """The text of sample ``index``, from 0."""
+        text = self._texts.get(index + 1)
+        return self._reader.label(index) if text is None else text
 
 
 @dataclass(frozen=True)

@@ -3,27 +3,39 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from data.reader import LmdbReader
+from data.sidecars import LEXICON50, read_cased, read_word_lists
 from recognizer.engines import ENGINES, load_engine
+from recognizer.lexicon import Lexicon
 from recognizer.pipeline import ENGINE_MARGIN, Pipeline
 from rectify.overlay import draw_overlay
 from rectify.read_command import BUILTIN, DECODERS, check_engine_options
-from train.crops import Image, Prepare, Reader, random_rotation, read_crop, set_names
+from train.causes import CAUSES
+from train.crops import Image, Prepare, Reader, Relabelled, random_rotation, read_crop, set_names
+from train.details import Details, tables
+from train.diagnosis import Diagnosis
 from train.evaluate import Engine, Figures, Outcome, Tally, as_engine, evaluate
 from train.metrics import PROTOCOLS
 from train.output import complain, number, output_file, progress, table, write_json, write_text
-from train.report import ReportSet, page
+from train.report import ReportSet, page, table_section
 
 _EPILOG = """examples:
   rectify-ocr eval data/IIIT5K data/SVT
   rectify-ocr eval data/* --compare --report report.html
   rectify-ocr eval data/CUTE80 --engine tesseract --compare       does the rectifier help Tesseract, and where not?
+  rectify-ocr eval data/SVT --lexicon sidecar                     each crop is one of 50 words
+  rectify-ocr eval data/* --protocol 94 --details                 case and punctuation count; why are crops wrong?
   rectify-ocr eval data/IIIT5K --rotate 90 --seed 0 --json figures.json
 """
+
+SIDECAR = "sidecar"
+"""Value of --lexicon for a lexicon of each crop's own."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -71,7 +83,24 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--no-rectify", action="store_true", help="read the crops as they are")
     parser.add_argument("--weights", metavar="W", help="weight file or folder; without it the shipped weights")
     parser.add_argument("--compare", action="store_true", help="read every crop raw, too; count fixed and harmed")
-    parser.add_argument("--protocol", choices=PROTOCOLS, default="36", help="characters that count (default 36)")
+    parser.add_argument(
+        "--details",
+        action="store_true",
+        help="print (and write as JSON) accuracy by length, calibration error, causes of errors, confused characters",
+    )
+    parser.add_argument(
+        "--lexicon",
+        metavar="FILE|sidecar",
+        help=f"read only words of this file, one a line; sidecar: of each crop's own lexicon, {LEXICON50} beside "
+        "data.mdb",
+    )
+    parser.add_argument(
+        "--protocol",
+        choices=PROTOCOLS,
+        default="36",
+        help="characters that count (default 36); the labels of 62 and 94 come from cased.tsv beside data.mdb if "
+        "there is such a file",
+    )
     parser.add_argument("--decoder", choices=list(DECODERS), default="ctc", help="of the builtin engine (default ctc)")
     parser.add_argument("--rotate", type=_degrees, metavar="DEG", help="turn each crop by a random angle within ±DEG")
     parser.add_argument("--seed", type=_seed, default=0, metavar="S", help="of the random angles (default 0)")
@@ -110,6 +139,7 @@ class Evaluation:
             decoder=DECODERS[options.decoder],
             engine=reader,
             margin=tuple(options.margin or ENGINE_MARGIN),
+            lexicon=Lexicon.read(options.lexicon) if options.lexicon not in (None, SIDECAR) else None,
         )
         pipeline = make(rectify=not options.no_rectify)
         self.rectifier = pipeline.rectifier
@@ -119,6 +149,12 @@ class Evaluation:
             if self.rectifier is None:
                 raise ValueError("--compare needs the rectifier: drop --no-rectify, or name weights that hold one")
             self.raw_engine = as_engine(make(rectify=False))
+        self.diagnosis: Diagnosis | None = None
+        if options.details or options.report:
+            untouched = None if self.rectifier is None else as_engine(make(rectify=False))
+            self.diagnosis = Diagnosis(self.rectifier, untouched, options.protocol)
+        self.details: dict[str, Details] = {}
+        self.all_details = Details(options.protocol)
         self.prepare: Prepare | None = random_rotation(options.rotate, options.seed) if options.rotate else None
         self.total = Tally(options.protocol)
         self.figures: dict[str, Figures] = {}
@@ -128,14 +164,22 @@ class Evaluation:
         """Evaluate a set.
 
         Raises:
-            ValueError, OSError: the set cannot be read.
+            ValueError, OSError: the set, or a file beside it, cannot be read.
         """
+        if self.options.protocol != "36":
+            reader = Relabelled(reader, read_cased(reader.folder))
+        lexicons = read_lexicons(reader.folder, len(reader)) if self.options.lexicon == SIDECAR else None
+        details = Details(self.options.protocol)
         shown = ReportSet(name)
         with progress(name, len(reader)) as bar:
 
             def watch(outcome: Outcome) -> None:
                 bar.update(outcome.number - bar.n)
+                if self.diagnosis and not outcome.right:
+                    known = None if lexicons is None else [lexicons[outcome.number]]
+                    outcome = replace(outcome, cause=self.diagnosis.cause(outcome, reader, self.prepare, known))
                 shown.add(outcome)
+                details.update(outcome)
                 if outcome.error is not None:
                     complain(outcome.error)
 
@@ -145,10 +189,13 @@ class Evaluation:
                 raw_engine=self.raw_engine,
                 protocol=self.options.protocol,
                 prepare=self.prepare,
+                lexicons=lexicons,
                 watch=watch,
             )
         self.total.merge(tally)
         self.figures[name] = tally.summary()
+        self.details[name] = details
+        self.all_details.merge(details)
         if self.options.report:
             self.sections.append(shown.sections(partial(self._pictures, reader)))
 
@@ -157,10 +204,17 @@ class Evaluation:
         header = _header(compared=self.raw_engine is not None)
         rows = [_row(*item) for item in (*self.figures.items(), ("all", self.total.summary()))]
         print(table(header, rows))
+        details = tables(self.details, self.all_details)
+        if self.options.details:
+            for title, columns, cells in details:
+                print(f"\n{title}:\n\n{table(columns, cells) if cells else 'none'}")
         if self.options.json:
             write_json(self.options.json, self._json())
         if self.options.report:
-            write_text(self.options.report, page("rectify-ocr eval", self._facts(), header, rows, self.sections))
+            notes = {"wrong crops by cause": "; ".join(f"{cause}: {meaning}" for cause, meaning in CAUSES.items())}
+            extra = [table_section(title, columns, cells, notes.get(title, "")) for title, columns, cells in details]
+            sections = [*extra, *self.sections]
+            write_text(self.options.report, page("rectify-ocr eval", self._facts(), header, rows, sections))
 
     def _pictures(self, reader: Reader, outcome: Outcome) -> list[tuple[str, Image]]:
         """What the report shows of a crop."""
@@ -182,17 +236,40 @@ class Evaluation:
             facts.append(f"decoder {options.decoder}")
         elif self.rectifier is not None:
             facts.append("margins {:g} and {:g}".format(*self.rectifier.margin))
+        if options.lexicon:
+            facts.append("lexicon: " + (LEXICON50 if options.lexicon == SIDECAR else options.lexicon))
         if options.rotate:
             facts.append(f"each crop turned at random within ±{options.rotate:g}°, seed {options.seed}")
         return facts
 
     def _json(self) -> dict[str, Any]:
+        options = self.options
+        sets: dict[str, dict[str, Any]] = {name: _json_figures(figures) for name, figures in self.figures.items()}
+        if options.details:
+            for name, values in sets.items():
+                values |= self.details[name].as_json()
         return {
-            "engine": self.options.engine,
+            "engine": options.engine,
             "rectify": self.rectifier is not None,
-            "protocol": self.options.protocol,
-            "sets": {name: _json_figures(figures) for name, figures in self.figures.items()},
+            "protocol": options.protocol,
+            **({"lexicon": options.lexicon} if options.lexicon else {}),
+            "sets": sets,
         }
+
+
+def read_lexicons(folder: Path, samples: int) -> Mapping[int, Lexicon]:
+    """The lexicon of each of a set's crops by number from 1, equal ones shared.
+
+    Raises:
+        FileNotFoundError: the set has none.
+        ValueError: a line of the file is damaged, or a crop has none.
+    """
+    lists = read_word_lists(folder)
+    missing = next((number for number in range(1, samples + 1) if number not in lists), None)
+    if missing is not None:
+        raise ValueError(f"{folder / LEXICON50}: no lexicon for sample {missing}")
+    made = {words: Lexicon(words, str(folder / LEXICON50)) for words in set(lists.values())}
+    return {number: made[words] for number, words in lists.items()}
 
 
 def _json_figures(figures: Figures) -> dict[str, float | None]:

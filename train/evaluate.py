@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from recognizer.engines import Answer, Engine, ask
+from recognizer.lexicon import Lexicon
 from rectify.stream import Streamed, stream
 from train.crops import Crop, Image, Prepare, Reader, labels, read_crop
 from train.metrics import CharacterErrorRate, OneMinusNed, WordAccuracy, normalize
@@ -17,10 +19,10 @@ if TYPE_CHECKING:
 
 
 def as_engine(pipeline: Pipeline) -> Engine:
-    """A pipeline, rectifier and all, as an engine."""
+    """A pipeline, rectifier and all, as an engine; it also takes a lexicon for each crop as ``lexicons``."""
 
-    def read(images: Sequence[Image]) -> list[Answer]:
-        return [(reading.text, reading.confidence) for reading in pipeline(list(images))]
+    def read(images: Sequence[Image], lexicons: Sequence[Lexicon] | None = None) -> list[Answer]:
+        return [(reading.text, reading.confidence) for reading in pipeline(list(images), lexicons)]
 
     return read
 
@@ -41,6 +43,8 @@ class Outcome:
     raw_right: bool = False
     error: str | None = None
     """Why the sample could not be read; it counts as wrong."""
+    cause: str | None = None
+    """Why it is wrong, see ``train.causes``; None where it is right or nobody asked."""
 
     @property
     def fixed(self) -> bool:
@@ -139,6 +143,7 @@ def evaluate(
     raw_engine: Engine | None = None,
     protocol: str = "36",
     prepare: Prepare | None = None,
+    lexicons: Mapping[int, Lexicon] | None = None,
     watch: Callable[[Outcome], None] | None = None,
 ) -> Tally:
     """Let an engine read a set; memory stays bounded whatever the size of the set.
@@ -149,23 +154,31 @@ def evaluate(
         raw_engine: the same engine without the rectifier, to compare with.
         protocol: the characters that count, see ``train.metrics``.
         prepare: applied to each crop before either engine sees it.
+        lexicons: the words that each crop can be, by number; the engines must take them, as ``as_engine`` makes them.
         watch: told every outcome, in order.
 
     Raises:
+        KeyError: a crop without a lexicon.
         ValueError: no sample of the set counts, or the engine does not return one answer for each crop.
     """
     tally = Tally(protocol)
+    numbers: dict[int, int] = {}  # of the pictures that wait to be read, by their identity
 
     def load(crop: Crop) -> Image:
         if crop.error is not None:
             raise ValueError(crop.error)
-        return read_crop(reader, crop.number, prepare)
+        image = read_crop(reader, crop.number, prepare)
+        numbers[id(image)] = crop.number
+        return image
 
     def read(images: Sequence[Image]) -> list[tuple[Answer, Answer | None]]:
+        places = [numbers.pop(id(image)) for image in images]
+        known = {} if lexicons is None else {"lexicons": [lexicons[number] for number in places]}
         start = time.perf_counter()
-        answers = ask(engine, images)
+        answers = ask(partial(engine, **known), images)
         tally.add_time(time.perf_counter() - start)
-        return list(zip(answers, ask(raw_engine, images) if raw_engine else [None] * len(images), strict=True))
+        raw = ask(partial(raw_engine, **known), images) if raw_engine else [None] * len(images)
+        return list(zip(answers, raw, strict=True))
 
     for entry in stream(labels(reader, lambda label: bool(normalize(label, protocol))), load, read):
         outcome = _outcome(entry, raw_engine is not None, protocol)

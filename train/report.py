@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from rectify.shape import resize
+from train.causes import CAUSES
 from train.crops import Image
 from train.evaluate import Outcome
 
@@ -40,13 +41,14 @@ class Cases:
 
 
 class ReportSet:
-    """The crops of one set that its report shows: harmed, then fixed, then those that are wrong anyway."""
+    """The crops of one set that its report shows: harmed, then fixed, then those that are wrong anyway, by cause."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self._harmed = Cases("harmed: right before, wrong after")
         self._fixed = Cases("fixed: wrong before, right after")
-        self._wrong = Cases("wrong")
+        self._wrong = {cause: Cases(f"wrong: {cause}") for cause in CAUSES}
+        self._unexplained = Cases("wrong")
 
     def add(self, outcome: Outcome) -> None:
         """Take the crop in if it belongs into the report."""
@@ -55,11 +57,13 @@ class ReportSet:
         elif outcome.fixed:
             self._fixed.add(outcome)
         elif not outcome.right:
-            self._wrong.add(outcome)
+            self._wrong.get(outcome.cause or "", self._unexplained).add(outcome)
 
     def sections(self, pictures: Pictures) -> str:
         """HTML of the set's crops."""
-        kinds = [cases for cases in (self._harmed, self._fixed, self._wrong) if cases.count]
+        kinds = [
+            cases for cases in (self._harmed, self._fixed, *self._wrong.values(), self._unexplained) if cases.count
+        ]
         body = "".join(_section(cases, pictures) for cases in kinds) or "<p>Every crop was read right.</p>"
         return f"<h2>{escape(self.name)}</h2>{body}"
 
@@ -75,13 +79,26 @@ def page(
         header, rows: the figures; the last row is over all.
         sections: HTML, from ``ReportSet.sections``.
     """
-    body = "".join(_row("td", row) for row in rows)
     return _PAGE.substitute(
         title=escape(title),
         facts="<br>".join(map(escape, facts)),
-        figures=f"<table><thead>{_row('th', header)}</thead><tbody>{body}</tbody></table>",
+        figures=_table(header, rows),
         sections="".join(sections),
     )
+
+
+def table_section(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], note: str = "") -> str:
+    """HTML of a further table, with its title above and a remark below; all plain text."""
+    remark = f"<p>{escape(note)}</p>" if note else ""
+    table = f"<div class=scroll>{_table(header, rows)}</div>" if rows else "<p>None.</p>"
+    return f"<h3>{escape(title)}</h3>{table}{remark}"
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """The last row, where it is over all, stands out."""
+    over_all = " class=total" if rows and rows[-1][0] == "all" else ""
+    body = "".join(_row("td", row) for row in rows)
+    return f"<table{over_all}><thead>{_row('th', header)}</thead><tbody>{body}</tbody></table>"
 
 
 def _row(tag: str, cells: Iterable[str]) -> str:
@@ -150,7 +167,7 @@ p, small, figcaption, dt { color: var(--faint) }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums }
 th, td { padding: .3rem .7rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap }
 th:first-child, td:first-child { text-align: left }
-tbody tr:last-child td { font-weight: 600 }
+.total tbody tr:last-child td { font-weight: 600 }
 .cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 20rem), 1fr)); gap: .8rem }
 article { background: var(--card); border: 1px solid var(--line); border-radius: .5rem; padding: .7rem }
 article { overflow-wrap: anywhere; min-width: 0 }

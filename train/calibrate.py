@@ -1,0 +1,147 @@
+"""Fits the temperature of a recogniser's confidences on held-back training words and stores it in its weights.
+
+    python -m train.calibrate WEIGHTS LMDB... [--dry-run]
+
+WEIGHTS is what ``export`` or training wrote, or ``shipped``. Every 16th word of the LMDBs is read, those that the
+trainings hold back (``hold_out: 16``); never give it a test set. Prints the expected calibration error before and after,
+on these words; each half of them also with the temperature fitted on the other half.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from data.loader import find_lmdbs
+from data.reader import LmdbReader
+from recognizer.pipeline import Pipeline
+from rectify.weights_io import METADATA_KEY, WeightFile, find_weights, read_weight_file
+from train.calibration import expected_calibration_error, fit_temperature
+from train.crops import read_crop
+from train.metrics import normalize
+from train.output import complain, progress
+
+HOLD_OUT = 16
+KEY = "confidence_temperature"
+
+Verdicts = list[tuple[float, bool]]
+"""Confidence of each reading and whether it is right."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("weights", metavar="WEIGHTS")
+    parser.add_argument("lmdb", nargs="+", metavar="LMDB", help="datasets to train on, or folders of them")
+    parser.add_argument("--dry-run", action="store_true", help="print only")
+    options = parser.parse_args(argv)
+    try:
+        files = _recognizer_files(options.weights)
+        pipeline = Pipeline(None if options.weights == "shipped" else options.weights)
+        verdicts = [v for folder in find_lmdbs(options.lmdb) for v in _read(LmdbReader(folder), pipeline)]
+        if len(verdicts) < 2:
+            raise ValueError("no words were held back in these datasets")
+    except (ValueError, OSError) as error:
+        parser.error(str(error))
+    stored = float(files[0].config.get(KEY, 1.0))
+    # Undo the temperature that the weights already have.
+    raw = [(confidence**stored, right) for confidence, right in verdicts]
+    temperature = _fit(raw)
+    print(f"{len(raw)} words, {100 * np.mean([right for _, right in raw]):.1f} % right")
+    print(f"expected calibration error: {_error(raw, stored):.4f} before (temperature {stored:.3f})")
+    print(f"{_error(raw, temperature):.4f} after (temperature {temperature:.3f})")
+    print(f"{_crossed(raw):.4f} with the temperature of the other half")
+    if not options.dry_run:
+        for file in files:
+            store(file, temperature)
+    return 0
+
+
+def _read(reader: LmdbReader, pipeline: Pipeline) -> Iterator[tuple[float, bool]]:
+    with progress(reader.folder.name, len(reader)) as bar:
+        for index in range(0, len(reader), HOLD_OUT):
+            bar.update(index - bar.n)
+            label = normalize(reader.label(index))
+            if label:
+                try:
+                    reading = pipeline.read(read_crop(reader, index + 1))
+                except (ValueError, OSError) as error:
+                    complain(error)
+                else:
+                    yield reading.confidence, normalize(reading.text) == label
+
+
+def _fit(verdicts: Verdicts) -> float:
+    return fit_temperature(*zip(*verdicts, strict=True))
+
+
+def _error(verdicts: Verdicts, temperature: float) -> float:
+    confidences, right = zip(*verdicts, strict=True)
+    return expected_calibration_error([confidence ** (1 / temperature) for confidence in confidences], right)
+
+
+def _crossed(verdicts: Verdicts) -> float:
+    """The error with words of even and of odd places fitted on each other."""
+    halves = verdicts[::2], verdicts[1::2]
+    cured = []
+    for half, other in (halves, halves[::-1]):
+        temperature = _fit(other)
+        cured += [(confidence ** (1 / temperature), right) for confidence, right in half]
+    return _error(cured, 1.0)
+
+
+def _recognizer_files(weights: str) -> list[WeightFile]:
+    """Every file of the recogniser in a folder, or the one named."""
+    place = Path(__file__).parents[1] / "recognizer" / "weights" if weights == "shipped" else Path(weights)
+    find_weights(place)  # a clear error for what holds none
+    paths = [*sorted(place.glob("*.onnx")), *sorted(place.glob("*.safetensors"))] if place.is_dir() else [place]
+    files = [file for file in map(read_weight_file, paths) if file.kind == "recognizer"]
+    if not files:
+        raise ValueError(f"{weights}: holds no recogniser")
+    return files
+
+
+def store(file: WeightFile, temperature: float) -> None:
+    """Write the temperature into what a weight file says of itself; its weights stay as they are, bit for bit."""
+    text = json.dumps({**file.config, KEY: round(temperature, 4)})
+    beside = file.path.with_name(f".{file.path.name}.{os.getpid()}")
+    try:
+        if file.onnx:
+            _write_onnx(file.path, beside, text)
+        else:
+            _write_safetensors(file.path, beside, text)
+        beside.chmod(0o644)
+        os.replace(beside, file.path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _write_onnx(source: Path, target: Path, text: str) -> None:
+    import onnx
+
+    model = onnx.load(source)
+    for entry in model.metadata_props:
+        if entry.key == METADATA_KEY:
+            entry.value = text
+    onnx.save(model, target)
+
+
+def _write_safetensors(source: Path, target: Path, text: str) -> None:
+    """The header of the file is JSON, its length before it; tensors are found from the header's end."""
+    data = source.read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    header["__metadata__"][METADATA_KEY] = text
+    encoded = json.dumps(header).encode()
+    encoded += b" " * (-len(encoded) % 8)  # tensors stay aligned
+    target.write_bytes(len(encoded).to_bytes(8, "little") + encoded + data[8 + length :])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -38,6 +38,7 @@ examples:
   rectify-ocr crops/ --json > words.jsonl     one object a line
   rectify-ocr crops/ --overlay drawn          draw the control points on each crop
   rectify-ocr crops/ --engine tesseract       straighten, then let Tesseract read
+  rectify-ocr crops/ --lexicon words.txt      read only words of a list, one a line
   curl -s URL | rectify-ocr -                 read from standard input
 
 other commands (each has --help):
@@ -120,6 +121,11 @@ def build_parser() -> argparse.ArgumentParser:
         help="how the builtin engine decodes (default: %(default)s)",
     )
     add(
+        "--lexicon",
+        metavar="FILE",
+        help="read only words of this file, one a line, UTF-8, whatever the case of the crop",
+    )
+    add(
         "--margin",
         nargs=2,
         type=float,
@@ -152,6 +158,8 @@ def check_engine_options(arguments: argparse.Namespace) -> None:
     """
     if arguments.engine != BUILTIN and arguments.decoder != "ctc":
         raise ValueError(f"--decoder {arguments.decoder} is for the builtin engine, not for {arguments.engine}")
+    if arguments.engine != BUILTIN and arguments.lexicon:
+        raise ValueError(f"--lexicon is for the builtin engine, not for {arguments.engine}")
     if arguments.margin:
         from rectify.conventions import extent_of
 
@@ -171,6 +179,7 @@ def _reading_engine(arguments: argparse.Namespace) -> Reader:
         decoder=DECODERS[arguments.decoder],
         engine=None if builtin else arguments.engine,
         margin=margin,
+        lexicon=_lexicon(arguments.lexicon),
     )
 
     def read(images: Sequence[Image]) -> list[Result]:
@@ -180,6 +189,11 @@ def _reading_engine(arguments: argparse.Namespace) -> Reader:
         ]
 
     return read
+
+
+def _lexicon(path: str | None) -> object:
+    """The lexicon of that file, unless there is none."""
+    return importlib.import_module("recognizer.lexicon").Lexicon.read(path) if path else None
 
 
 def _no_engine(arguments: argparse.Namespace) -> Reader:

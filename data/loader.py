@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
@@ -17,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from data.augment import Augmentation
 from data.quads import QUADS, read_quads
-from data.reader import LmdbReader
+from data.reader import LmdbReader, find_lmdbs
 from data.synth.geometry import WordGeometry
 from recognizer.charset import ASCII94, Charset
 from recognizer.network import RecognizerConfig
@@ -132,21 +131,6 @@ class Batch:
             place[:height, width:] = crop[:, -1:]
             place[height:] = place[height - 1]
         return canvas.permute(0, 3, 1, 2).float(), sizes
-
-
-def find_lmdbs(paths: Sequence[str | Path]) -> list[Path]:
-    """LMDB folders among the paths and directly below them, in order of name.
-
-    Raises:
-        FileNotFoundError: a path that neither is one nor holds one.
-    """
-    found = []
-    for path in map(Path, paths):
-        inside = [path] if (path / "data.mdb").exists() else sorted(p.parent for p in path.glob("*/data.mdb"))
-        if not inside:
-            raise FileNotFoundError(f"{path}: neither an LMDB folder nor a folder of LMDB folders")
-        found += inside
-    return found
 
 
 class SampleSet:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -139,6 +139,21 @@ class LmdbReader:
             self._env = _shared_environment(self.folder)
             self._process = os.getpid()
         return self._env
+
+
+def find_lmdbs(paths: Sequence[str | Path]) -> list[Path]:
+    """LMDB folders among the paths and directly below them, in order of name.
+
+    Raises:
+        FileNotFoundError: a path that neither is one nor holds one.
+    """
+    found = []
+    for path in map(Path, paths):
+        inside = [path] if (path / "data.mdb").exists() else sorted(p.parent for p in path.glob("*/data.mdb"))
+        if not inside:
+            raise FileNotFoundError(f"{path}: neither an LMDB folder nor a folder of LMDB folders")
+        found += inside
+    return found
 
 
 # LMDB must not be open twice in a process (lmdb 3 refuses it), so readers of the same file share its environment.

@@ -16,6 +16,7 @@ from recognizer.lexicon import Lexicon
 from recognizer.recognizer import Reading, Recognizer
 from rectify.conventions import MARGIN, canonical_points, to_pixels
 from rectify.images import Image, check_image
+from rectify.orientation import TURNS
 from rectify.rectifier import Rectified, Rectifier
 from rectify.shape import text_shape
 from rectify.stream import load_image, stream
@@ -29,13 +30,8 @@ leave more of it than this project's recogniser wants."""
 TALL = 1.5
 """Crops of at least this height to width may hold a word that runs up or down."""
 
-TURNS = {
-    0: np.eye(2, dtype=np.float32),
-    1: np.array([[0, 1], [-1, 0]], np.float32),
-    3: np.array([[0, -1], [1, 0]], np.float32),
-}
-"""Quarter turns to the left of a tall crop, and the matrix by which normalised points (N, 2) are multiplied from the
-right to come back to the crop as it was."""
+SIDES = (0, 1, 3)
+"""Quarter turns to the left after which a tall crop is read, where no network tells which way up it is."""
 
 
 Place = tuple[int, NDArray[np.float32]]
@@ -47,9 +43,9 @@ class CropReading(Reading):
     """What a crop reads, and how it was flattened."""
 
     rectified: bool
-    """False where rectification was off; the control points are then the corners of the crop."""
+    """False where the crop was read as it is."""
     control_points: NDArray[np.float32] = field(repr=False)
-    """(rows·cols, 2) in pixels of the source."""
+    """(rows·cols, 2) in pixels of the source: where the word was found, or the crop's corners without a rectifier."""
     rows: int
     cols: int
     size: tuple[int, int]
@@ -203,12 +199,17 @@ class Pipeline:
     def _locate(self, images: Sequence[Image]) -> tuple[list[Place], int, int]:
         """Where words may lie, and the grid's rows and columns.
 
-        Rectifying, a tall crop has three such places: upright, and along either side.
+        A tall crop has three such places, upright and along either side, unless the rectifier knows which.
         """
         if self.rectifier is None:
             corners = canonical_points(2, 2)
             return [(owner, _pixels(corners, image)) for owner, image in enumerate(images)], 2, 2
-        turns = [(owner, turn) for owner, image in enumerate(images) for turn in (TURNS if _is_tall(image) else (0,))]
+        knows = self.rectifier.orientation is not None
+        turns = [
+            (owner, turn)
+            for owner, image in enumerate(images)
+            for turn in (SIDES if _is_tall(image) and not knows else (0,))
+        ]
         located = self.rectifier.locate([np.rot90(images[owner], turn) for owner, turn in turns])
         places = [
             (owner, _pixels(points @ TURNS[turn], images[owner]))

@@ -277,14 +277,13 @@ class _Run:
         return tqdm(entries, total=count, unit="crop")
 
     def _save(self, source: Source, image: Image, result: Result) -> None:
-        from rectify.conventions import MARGIN
         from rectify.images import write_png
         from rectify.overlay import draw_overlay
         from rectify.rectifier import flatten
 
         points, rows, cols = result.control_points, result.rows, result.cols
-        # A crop that was left alone is saved whole, and there is nothing around it.
-        straight = partial(flatten, margin=result.margin if result.rectified else MARGIN)
+        # A crop that was left alone is saved as it is.
+        straight = partial(flatten, margin=result.margin) if result.rectified else _as_it_is
         for folder, make in ((self.arguments.output, straight), (self.arguments.overlay, draw_overlay)):
             if folder:
                 try:
@@ -343,6 +342,10 @@ def _load(source: Source) -> Image:
     if source.path is None:
         return read_image(sys.stdin.buffer.read(), "standard input")
     return read_image(source.path)
+
+
+def _as_it_is(image: Image, *_: object) -> Image:
+    return image
 
 
 def _key(path: Path) -> str:

@@ -22,3 +22,5 @@ class Rectified:
     cols: int
     rectified: bool = True
     """False where the crop was left as it is."""
+    strength: float = 0.0
+    """How far the word is from lying straight in its crop, in % of the text height, see ``strength.bend_strength``."""

@@ -13,20 +13,33 @@ from rectify.conventions import MARGIN, extent_of, to_pixels
 from rectify.engine import Engine, load_engine, pick_config
 from rectify.families import ThinPlateSpline
 from rectify.images import Image, check_image
+from rectify.orientation import TURNS, Orientation
 from rectify.polygon import NO_MARGIN, Placement, flatten_placement, place_polygons
 from rectify.rectified import Rectified
-from rectify.shape import frame_size, text_shape, thumbnail
+from rectify.shape import frame_size, resize, text_shape, thumbnail
+from rectify.strength import bend_strength
 from rectify.warp import warp
-from rectify.weights_io import select_weights
+from rectify.weights_io import find_weights, select_weights
 
 if TYPE_CHECKING:
     from torch import nn
 
-REFINE_MARGIN = (0.1, 0.25)
-"""What the network sees around a polygon that it is to refine: about as much as around the words it was trained on."""
+SECOND_MARGIN = (0.1, 0.25)
+"""What the network sees around a word that it looks at a second time, or along a polygon: about as much as around the
+words it was trained on."""
 
 BATCH = 64
 """Thumbnails in one call of the network."""
+
+LEAST_BEND = 10.0
+"""Strength (see ``strength.bend_strength``) below which other engines read a crop as well as it is. Measured by
+``python -m train.tune_harmless``."""
+
+LEAST_FILL = 0.5
+"""A word that fills less of its crop, with the margin around it, is cut out in any case."""
+
+ASLANT = 20.0
+"""Degrees by which a word is turned in its crop from which the network looks at it again once it lies straight."""
 
 
 class Rectifier:
@@ -40,6 +53,10 @@ class Rectifier:
         threads: of the network.
         margin: space around the word in the results, as shares of its length at each end and of its height above and
             below. The default is what this project's recogniser was trained with; other engines may like more.
+        least_bend: crops whose word is less bent (``Rectified.strength``) are left as they are, if it fills them. 0
+            flattens each.
+        any_rotation: find out first by how many quarter turns a crop is turned. None does where the weights come with
+            a network for that.
 
     Raises:
         FileNotFoundError, ValueError: no weights there, or none of a rectifier.
@@ -50,9 +67,12 @@ class Rectifier:
         weights: str | os.PathLike[str] | None = None,
         threads: int = 1,
         margin: tuple[float, float] = MARGIN,
+        least_bend: float = LEAST_BEND,
+        any_rotation: bool | None = None,
     ) -> None:
         extent_of(margin)  # refused before the first picture
         self.margin = margin
+        self.least_bend = least_bend
         file = select_weights(weights, "rectifier", __file__)
         self._engine: Engine = load_engine(file, threads, _build_network)
         config = self._engine.config
@@ -60,6 +80,9 @@ class Rectifier:
         self.cols = int(config["cols"])
         self._thumbnail_size = (int(config["thumbnail"][0]), int(config["thumbnail"][1]))
         self._passes = int(config.get("passes", 1))
+        if any_rotation is None:
+            any_rotation = "orientation" in find_weights(file.path.parent if weights is None else weights)
+        self.orientation = Orientation(weights, threads) if any_rotation else None
 
     def locate(self, images: Sequence[Image]) -> NDArray[np.float32]:
         """Control points (N, rows·cols, 2) of N crops, normalised (x, y) in each.
@@ -69,6 +92,23 @@ class Rectifier:
         """
         for image in images:
             check_image(image)
+        if self.orientation is None:
+            return self._locate_upright(images)
+        turns = self.orientation.turns(images)
+        upright = [np.ascontiguousarray(np.rot90(image, -turn)) for image, turn in zip(images, turns, strict=True)]
+        points = self._locate_upright(upright)
+        aslant = [index for index, image in enumerate(upright) if self._is_aslant(points[index], image)]
+        if aslant:
+            points[aslant] = self._look_again([upright[index] for index in aslant], points[aslant], SECOND_MARGIN)
+        return np.matmul(points, TURNS[-turns])
+
+    def _is_aslant(self, points: NDArray[np.float32], image: Image) -> bool:
+        left, right = to_pixels(points.reshape(self.rows, self.cols, 2)[:, [0, -1]].mean(0), image.shape[1::-1])
+        x, y = right - left
+        return bool(abs(np.degrees(np.arctan2(y, x))) > ASLANT)
+
+    def _locate_upright(self, images: Sequence[Image]) -> NDArray[np.float32]:
+        """``locate`` for crops that are turned by no more than 45 degrees."""
         points = np.empty((len(images), self.rows * self.cols, 2), np.float32)
         for start in range(0, len(images), BATCH):
             batch = images[start : start + BATCH]
@@ -78,14 +118,18 @@ class Rectifier:
             points[start : start + BATCH] = found
         return points
 
-    def _look_again(self, images: Sequence[Image], points: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Control points (N, K, 2) corrected by a look at the words as they are rectified so far."""
+    def _look_again(
+        self, images: Sequence[Image], points: NDArray[np.float32], margin: tuple[float, float] = MARGIN
+    ) -> NDArray[np.float32]:
+        """Control points (N, K, 2) corrected by a look at the words as they are rectified so far, with this much space
+        around them."""
+        extent = extent_of(margin)
         seen = []
         for image, found in zip(images, points, strict=True):
             pixels = to_pixels(found, image.shape[1::-1])
-            flat = warp(image, pixels, self.rows, self.cols, self._thumbnail_size, keep=True)
+            flat = warp(image, pixels, self.rows, self.cols, self._thumbnail_size, extent, keep=True)
             seen.append(thumbnail(flat, self._thumbnail_size))
-        corrections = self._engine(np.stack(seen))
+        corrections = self._engine(np.stack(seen)) * np.asarray(extent, np.float32)
         spline = ThinPlateSpline(self.rows, self.cols)
         return spline.map(points.reshape(len(points), -1), corrections).astype(np.float32)
 
@@ -145,16 +189,27 @@ class Rectifier:
 
     def _refined(self, image: Image, placements: list[Placement]) -> list[Placement]:
         """Placements corrected by what the network finds in the crops along them."""
-        crops = [flatten_placement(image, placement, REFINE_MARGIN).image for placement in placements]
+        crops = [flatten_placement(image, placement, SECOND_MARGIN).image for placement in placements]
         return [
-            placement.refined(points * extent_of(REFINE_MARGIN), self.rows, self.cols)
+            placement.refined(points * extent_of(SECOND_MARGIN), self.rows, self.cols)
             for placement, points in zip(placements, self.locate(crops), strict=True)
         ]
 
     def _flatten(self, image: Image, points: NDArray[np.float32], size: tuple[int, int] | None) -> Rectified:
         points = to_pixels(points, image.shape[1::-1]).astype(np.float32)
-        flat = flatten(image, points, self.rows, self.cols, size, self.margin)
-        return Rectified(flat, points, self.rows, self.cols)
+        strength = bend_strength(points, self.rows, self.cols)
+        bent = strength >= self.least_bend or self._fill(image, points) < LEAST_FILL
+        if bent:
+            flat = flatten(image, points, self.rows, self.cols, size, self.margin)
+        else:
+            flat = resize(image, size) if size else image.copy()
+        return Rectified(flat, points, self.rows, self.cols, bent, strength)
+
+    def _fill(self, image: Image, points: NDArray[np.float32]) -> float:
+        """The share of the crop that the word and its margin take."""
+        length, height = text_shape(points.astype(np.float64), self.rows, self.cols)
+        framed = length * (1 + 2 * self.margin[0]) * height * (1 + 2 * self.margin[1])
+        return float(framed / (image.shape[0] * image.shape[1]))
 
 
 def flatten(

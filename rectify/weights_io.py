@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 METADATA_KEY = "rectify-ocr"
 FORMAT = 1
-KINDS = ("rectifier", "recognizer")
+KINDS = ("rectifier", "recognizer", "orientation")
 
 _ONNX_METADATA_FIELD = 14  # ModelProto.metadata_props
 
@@ -32,7 +32,7 @@ class WeightFile:
 
     @property
     def kind(self) -> str:
-        """``rectifier`` or ``recognizer``."""
+        """One of ``KINDS``."""
         return str(self.config["kind"])
 
 
@@ -90,7 +90,7 @@ def select_weights(source: str | os.PathLike[str] | None, kind: str, module_file
 
     Args:
         source: as in ``find_weights``; None takes the weights that come with a package.
-        kind: ``rectifier`` or ``recognizer``.
+        kind: one of ``KINDS``.
         module_file: ``__file__`` of a module of the package that ships this kind.
 
     Raises:

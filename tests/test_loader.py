@@ -19,11 +19,10 @@ from data.loader import (
     Source,
     View,
     collate,
-    find_lmdbs,
     fit,
     training_loader,
 )
-from data.reader import LmdbReader
+from data.reader import LmdbReader, find_lmdbs
 from data.writer import LmdbWriter
 from recognizer.charset import ASCII94
 from rectify.conventions import to_normalized, to_pixels

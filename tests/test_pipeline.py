@@ -9,9 +9,10 @@ import pytest
 
 from helpers import bars, noise, save_recognizer, save_rectifier
 from recognizer import Pipeline, Recognizer
-from recognizer.pipeline import TURNS, CropReading
+from recognizer.pipeline import CropReading
 from rectify.conventions import canonical_points, to_pixels
 from rectify.images import Image
+from rectify.orientation import TURNS
 
 IDENTITY = canonical_points(5, 5)
 
@@ -145,7 +146,7 @@ def test_a_tall_crop_is_read_along_its_side(tmp_path: Path, turn: int) -> None:
 
 def test_quarter_turns_come_back_to_the_crop() -> None:
     image = noise(30, 12)
-    for turn, matrix in TURNS.items():
+    for turn, matrix in enumerate(TURNS):
         turned = np.rot90(image, turn)
         points = to_pixels(np.array([[-0.25, 0.1]]) @ matrix, image.shape[::-1])
         there = to_pixels(np.array([[-0.25, 0.1]]), turned.shape[::-1])

@@ -137,3 +137,35 @@ def test_a_second_pass_is_composed_with_the_first(tmp_path: Path) -> None:
     quarter = (canonical_points(5, 5) + np.array([3, 0])) * (0.25, 1)
     images = [noise(40, 100, 3), noise(40, 100)]
     np.testing.assert_allclose(Rectifier(tmp_path).locate(images), [quarter, quarter], atol=1e-5)
+
+
+def aslant(slope: float) -> NDArray[np.float64]:
+    """Points that go down by ``slope`` of the crop's height from left to right."""
+    return IDENTITY * (1, 0.6) + np.column_stack([np.zeros(25), IDENTITY[:, 0] * slope])
+
+
+def test_a_crop_that_would_gain_nothing_is_left_alone(tmp_path: Path) -> None:
+    image = noise(40, 160, 3)
+    path = save_rectifier(tmp_path / "a.onnx", aslant(0.03))
+    result = Rectifier(path, least_bend=10).rectify(image)
+    assert not result.rectified and 0 < result.strength < 10
+    np.testing.assert_array_equal(result.image, image)
+    # Where the word was found is told all the same.
+    np.testing.assert_allclose(result.control_points, to_pixels(aslant(0.03), (160, 40)), atol=1e-4)
+    assert Rectifier(path, least_bend=10).rectify(image, (50, 20)).image.shape == (20, 50, 3)
+    assert Rectifier(path, least_bend=0).rectify(image).rectified
+
+
+def test_a_bent_word_and_one_that_is_small_in_its_crop_are_flattened(tmp_path: Path) -> None:
+    image = noise(40, 160, 3)
+    bent = Rectifier(save_rectifier(tmp_path / "bent.onnx", aslant(0.4)), least_bend=10).rectify(image)
+    assert bent.rectified and bent.strength > 10
+    small = Rectifier(save_rectifier(tmp_path / "small.onnx", IDENTITY * 0.6), least_bend=10).rectify(image)
+    assert small.rectified and small.strength == pytest.approx(0, abs=1e-3)
+
+
+def test_what_is_left_alone_is_a_copy(tmp_path: Path) -> None:
+    image = noise(20, 30, 3)
+    result = Rectifier(save_rectifier(tmp_path / "a.onnx", IDENTITY), least_bend=10).rectify(image)
+    result.image[:] = 0
+    assert image.any()

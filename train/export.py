@@ -20,12 +20,21 @@ from recognizer.preparation import Preparation
 from recognizer.recognizer import build_network as build_recognizer
 from rectify.engine import OnnxEngine, pick_config
 from rectify.network import LocalizationConfig, LocalizationNetwork
+from rectify.orientation_network import OrientationNetwork
 from rectify.weights_io import METADATA_KEY, WeightFile, read_weight_file
 from train.weights import SUFFIX, find_safetensors, load_tensors, save_network
 
 TOLERANCE = 1e-4
 """Largest difference between torch and ONNX, in control points (normalised) and logits alike."""
 OPSET = 18
+
+
+_NAMES = {
+    "rectifier": ("thumbnail", "control_points"),
+    "recognizer": ("image", "logits"),
+    "orientation": ("image", "logits"),
+}
+"""Input and output of the graph by kind of network."""
 
 
 class ParityError(RuntimeError):
@@ -47,11 +56,14 @@ def build_network(description: Mapping[str, Any]) -> nn.Module:
     """A network without its weights, from what its weight file says."""
     if description["kind"] == "rectifier":
         return LocalizationNetwork(pick_config(LocalizationConfig, description))
+    if description["kind"] == "orientation":
+        return OrientationNetwork(tuple(description["channels"]))
     return build_recognizer(description)
 
 
 def export(source: str | Path, out: Path) -> dict[str, float]:
-    """Write ``out``/rectifier.onnx and recognizer.onnx, as far as there are such, and their half-precision weights.
+    """Write ``out``/rectifier.onnx, recognizer.onnx and orientation.onnx, as far as there are such, and their
+    half-precision weights.
 
     The networks are rounded to half precision first, so that both files hold the same weights; imported ones are not,
     as they are to agree with their own project.
@@ -101,8 +113,7 @@ def write_onnx(network: nn.Module, description: Mapping[str, Any], path: Path) -
     """The network as an ONNX graph from uint8 pictures, batch (and the recogniser's width) free."""
     import onnx
 
-    rectifier = description["kind"] == "rectifier"
-    names = ("thumbnail", "control_points") if rectifier else ("image", "logits")
+    names = _NAMES[description["kind"]]
     axes: dict[int, Any] = {0: torch.export.Dim("batch", min=1, max=1 << 16)}
     if _any_width(description):
         axes[2] = 4 * torch.export.Dim("frames", min=4, max=1 << 14)
@@ -148,7 +159,7 @@ def parity(network: nn.Module, path: Path, description: Mapping[str, Any]) -> fl
 def _pictures(description: Mapping[str, Any], batch: int, frames: int) -> np.ndarray:
     """Noise (N, H, W, 3) uint8 in a size that the network takes."""
     width, height = 4 * frames, 32
-    if description["kind"] == "rectifier":
+    if "thumbnail" in description:
         width, height = description["thumbnail"]
     elif "preparation" in description:
         preparation = Preparation.from_config(description["preparation"])

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from train import tune_harmless
+from train.tune_harmless import MARGINS, Outcome, Record, best, outcome
+
+
+def record(strength: float, raw: bool, rectified: bool, number: int = 0) -> Record:
+    return Record("judge", "photos", f"set/{number}", strength, raw, (rectified,) * len(MARGINS))
+
+
+RECORDS = [record(1, True, False), record(4, True, False), record(9, True, True), record(25, False, True)]
+
+
+def test_only_words_bent_enough_can_be_fixed_or_harmed() -> None:
+    assert outcome(RECORDS, 0, 0) == Outcome(words=4, bent=4, fixed=1, harmed=2)
+    assert outcome(RECORDS, 5, 0) == Outcome(words=4, bent=2, fixed=1, harmed=0)
+    assert outcome(RECORDS, 30, 0) == Outcome(words=4, bent=0, fixed=0, harmed=0)
+
+
+def test_the_best_bend_lies_between_the_harmed_and_the_fixed() -> None:
+    least_bend, _ = best({("judge", "photos"): RECORDS})
+    assert 4 < least_bend <= 25
+
+
+def test_the_best_margin_is_the_one_that_fixes() -> None:
+    wide = [Record("judge", "photos", f"set/{n}", 40.0, False, (False, False, True)) for n in range(4)]
+    assert best({("judge", "photos"): wide})[1] == 2
+
+
+def test_the_command_reads_each_word_once_and_goes_on(
+    tmp_path: Path, synthetic: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = []
+
+    def judge(crops: Sequence[object]) -> list[tuple[str, float]]:
+        asked.append(len(crops))
+        return [("museum", 1.0)] * len(crops)
+
+    monkeypatch.setattr(tune_harmless, "load_engine", lambda name: judge)
+    records = tmp_path / "records.jsonl"
+    command = ["tune", str(records), "--rendered", str(synthetic), "--engine", "rapidocr", "--most"]
+    for most, calls in (("3", 3), ("5", 5), ("5", 5)):
+        monkeypatch.setattr("sys.argv", [*command, most])
+        tune_harmless.main()
+        assert asked == [1 + len(MARGINS)] * calls
+    assert len(records.read_text().splitlines()) == 5
+    assert json.loads(records.read_text().splitlines()[0])["kind"] == "rendered"
+    assert "LEAST_BEND = " in capsys.readouterr().out

@@ -166,7 +166,8 @@ class System(nn.Module):
         Raises:
             ValueError: the message says what to change.
         """
-        smallest = min(map(len, self._groups(np.zeros(self.config.batch_size))), default=0)
+        size = self.config.batch_size
+        smallest = min(map(len, self._groups(np.zeros(size)))) if self.recognition else size
         if smallest < count:
             raise ValueError(
                 f"batch_size {self.config.batch_size} leaves {smallest} words in the smallest of groups "

@@ -1,0 +1,11 @@
+"""TPS-ResNet-BiLSTM-Attn, to compare with."""
+
+from __future__ import annotations
+
+from recognizer.classic.config import ClassicConfig
+from recognizer.classic.network import ClassicNetwork
+
+
+def trba(classes: int = 38) -> ClassicNetwork:
+    """With random weights and the usual shape: 49.6 million parameters, grey pictures of 32 x 100."""
+    return ClassicNetwork(ClassicConfig("resnet", "lstm", classes, 32, 100, transformation="rare"))

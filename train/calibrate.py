@@ -3,8 +3,8 @@
     python -m train.calibrate WEIGHTS LMDB... [--dry-run]
 
 WEIGHTS is what ``export`` or training wrote, or ``shipped``. Every 16th word of the LMDBs is read, those that the
-trainings hold back (``hold_out: 16``); never give it a test set. Prints the expected calibration error before and after,
-on these words; each half of them also with the temperature fitted on the other half.
+trainings hold back (``hold_out: 16``); never give it a test set. Prints the expected calibration error on these words
+before and after, and that of each half with the temperature fitted on the other half.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What an evaluation tells beside its figures: accuracy by length, calibration, causes of errors, confused characters."""
+"""What an evaluation tells beside its figures: accuracy by length, calibration, causes of errors, confusions."""
 
 from __future__ import annotations
 

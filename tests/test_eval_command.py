@@ -126,6 +126,87 @@ def test_protocol(tmp_path: Path, weights: str, protocol: str, accuracy: float) 
     assert figures(target)["sets"]["set"]["word_accuracy"] == accuracy
 
 
+def test_cased_labels_count_where_case_does(tmp_path: Path, weights: str) -> None:
+    folder = dataset(tmp_path / "set", (crop("ab"), "AB"), (crop("ab"), "AB"), (crop("ab"), "ab"))
+    (tmp_path / "set" / "cased.tsv").write_text("1\tab\n2\tAb\n")
+    target = tmp_path / "figures.json"
+    accuracy = {}
+    for protocol in ("36", "62", "94"):
+        assert main([folder, "--weights", weights, "--protocol", protocol, "--json", str(target)]) == 0
+        accuracy[protocol] = figures(target)["sets"]["set"]["word_accuracy"]
+    assert accuracy == {"36": 100.0, "62": pytest.approx(200 / 3, abs=1e-4), "94": pytest.approx(200 / 3, abs=1e-4)}
+
+
+def test_a_damaged_sidecar_is_named(tmp_path: Path, weights: str, capsys: Captured) -> None:
+    folder = dataset(tmp_path / "set", (crop("ab"), "AB"))
+    (tmp_path / "set" / "cased.tsv").write_text("1 ab\n")
+    assert main([folder, "--weights", weights, "--protocol", "62"]) == 1
+    assert "cased.tsv: line 1 is not NUMBER<TAB>TEXT" in capsys.readouterr().err
+
+
+def test_lexicon_of_a_file(tmp_path: Path, weights: str, mixed: str) -> None:
+    words, target = tmp_path / "words.txt", tmp_path / "figures.json"
+    words.write_text("ABA\nAB\n")
+    assert main([mixed, "--weights", weights, "--lexicon", str(words), "--json", str(target), "--compare"]) == 0
+    written = figures(target)
+    assert written["lexicon"] == str(words)
+    # Read with rectification ab, ab, a, b: the last two become AB.
+    assert written["sets"]["mixed"]["word_accuracy"] == 75.0
+
+
+def test_lexicon_of_each_crop(tmp_path: Path, weights: str, capsys: Captured) -> None:
+    folder = dataset(tmp_path / "set", (crop("ab"), "BA"), (crop("ab"), "!"), (b"none", "B"), (crop("ab"), "AB"))
+    target = tmp_path / "figures.json"
+    arguments = [folder, "--weights", weights, "--lexicon", "sidecar", "--json", str(target)]
+    assert main(arguments) == 1
+    assert "lexicon50.tsv: no such file" in capsys.readouterr().err
+    sidecar = tmp_path / "set" / "lexicon50.tsv"
+    sidecar.write_text("1\tBA\n2\tA\n4\tBA,AB\n")
+    assert main(arguments) == 1
+    assert "lexicon50.tsv: no lexicon for sample 3" in capsys.readouterr().err
+    # The crop that does not count and the one that cannot be read take nobody's lexicon.
+    sidecar.write_text("1\tBA\n2\tA\n3\tB\n4\tBA,AB\n")
+    assert main([*arguments, "--details"]) == 1
+    assert figures(target)["sets"]["set"]["word_accuracy"] == pytest.approx(200 / 3, abs=1e-4)
+    assert figures(target)["lexicon"] == "sidecar"
+
+
+def test_details(tmp_path: Path, weights: str, capsys: Captured) -> None:
+    folder = dataset(
+        tmp_path / "set",
+        (crop("ab"), "ab"),
+        (crop("ab", "a"), "aba"),  # right as it is
+        (crop("ab"), "abb"),
+        (crop("a"), "b"),
+        (b"none", "ab"),
+    )
+    target = tmp_path / "figures.json"
+    assert main([folder, "--weights", weights, "--json", str(target), "--details"]) == 1
+    values = figures(target)["sets"]["set"]
+    assert values["by_length"] == {
+        "1": {"samples": 1, "word_accuracy": 0.0},
+        "2": {"samples": 2, "word_accuracy": 50.0},
+        "3": {"samples": 2, "word_accuracy": 0.0},
+    }
+    assert values["causes"] == {"unreadable": 1, "cut off": 2, "confusion": 1}
+    assert values["confusions"] == [["b", "a", 1]]
+    assert values["expected_calibration_error"] == pytest.approx(0.6, abs=0.01)  # 1 of 4 right, 4 of 5 sure of it
+    printed = capsys.readouterr().out
+    for title in ("expected calibration error", "accuracy % by length", "wrong crops by cause", "taken for others"):
+        assert title in printed
+    assert "| b     |    a |     1 |" in printed
+
+
+def test_the_report_shows_details_and_groups_by_cause(tmp_path: Path, weights: str) -> None:
+    folder = dataset(tmp_path / "set", (crop("ab"), "abb"), (crop("a"), "b"), (crop("ba", "a"), "bbbbbb"))
+    target = tmp_path / "report.html"
+    assert main([folder, "--weights", weights, "--report", str(target), "--no-rectify"]) == 0
+    html = target.read_text(encoding="utf-8")
+    assert "wrong crops by cause" in html and "at most a third" in html
+    places = [html.index(f"<h3>wrong: {cause} (1)") for cause in ("cut off", "confusion", "other")]
+    assert places == sorted(places)
+
+
 def test_a_bad_sample_counts_as_wrong_and_is_named(tmp_path: Path, weights: str, capsys: Captured) -> None:
     target = tmp_path / "figures.json"
     folder = dataset(tmp_path / "set", (crop("ab"), "ab"), (b"no image", "ab"))
@@ -196,6 +277,8 @@ def test_report_shows_the_harmed_crop_with_its_points(tmp_path: Path, weights: s
         (["set", "--json", "absent/figures.json"], "absent"),
         (["set", "--report", "."], "folder"),
         (["set", "--weights", "absent.onnx"], "absent.onnx"),
+        (["set", "--lexicon", "absent.txt"], "absent.txt"),
+        (["set", "--lexicon", "words.txt", "--engine", "tesseract"], "--lexicon is for the builtin engine"),
     ],
 )
 def test_wrong_usage(arguments: list[str], message: str, capsys: Captured) -> None:

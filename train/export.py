@@ -19,7 +19,7 @@ from recognizer.classic.network import ClassicNetwork
 from recognizer.preparation import Preparation
 from recognizer.recognizer import build_network as build_recognizer
 from rectify.engine import OnnxEngine, pick_config
-from rectify.network import LocalizationConfig, LocalizationNetwork
+from rectify.network import LocalizationConfig, build_localization
 from rectify.orientation_network import OrientationNetwork
 from rectify.weights_io import METADATA_KEY, WeightFile, read_weight_file
 from train.weights import SUFFIX, find_safetensors, load_tensors, save_network
@@ -55,7 +55,7 @@ class _Uint8(nn.Module):
 def build_network(description: Mapping[str, Any]) -> nn.Module:
     """A network without its weights, from what its weight file says."""
     if description["kind"] == "rectifier":
-        return LocalizationNetwork(pick_config(LocalizationConfig, description))
+        return build_localization(pick_config(LocalizationConfig, description))
     if description["kind"] == "orientation":
         return OrientationNetwork(tuple(description["channels"]))
     return build_recognizer(description)
@@ -159,11 +159,11 @@ def parity(network: nn.Module, path: Path, description: Mapping[str, Any]) -> fl
 def _pictures(description: Mapping[str, Any], batch: int, frames: int) -> np.ndarray:
     """Noise (N, H, W, 3) uint8 in a size that the network takes."""
     width, height = 4 * frames, 32
-    if "thumbnail" in description:
-        width, height = description["thumbnail"]
-    elif "preparation" in description:
+    if "preparation" in description:
         preparation = Preparation.from_config(description["preparation"])
         width, height = width if _any_width(description) else preparation.width, preparation.height
+    elif "thumbnail" in description:
+        width, height = description["thumbnail"]
     return np.random.default_rng(0).integers(0, 256, (batch, height, width, 3), dtype=np.uint8)
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from recognizer.charset import ASCII94
-from rectify.network import convolution, standardize
+from rectify.network import ResidualBlock, convolution, standardize
 
 
 @dataclass(frozen=True)
@@ -54,19 +53,6 @@ class Encoder(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         columns = self.collapse(self.convolutions(standardize(image)))
         return self.sequence(columns.squeeze(2).transpose(1, 2))[0]
-
-
-class ResidualBlock(nn.Module):
-    """Two 3 × 3 convolutions beside a shortcut (He et al., CVPR 2016)."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        first = convolution(channels, channels)
-        second = convolution(channels, channels)[:-1]
-        self.body = nn.Sequential(*first, *second)
-
-    def forward(self, features: Tensor) -> Tensor:
-        return torch.relu(features + self.body(features))
 
 
 class RecognitionNetwork(nn.Module):

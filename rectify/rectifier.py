@@ -240,6 +240,6 @@ def natural_size(
 
 
 def _build_network(config: Mapping[str, Any]) -> nn.Module:
-    from rectify.network import LocalizationConfig, LocalizationNetwork
+    from rectify.network import LocalizationConfig, build_localization
 
-    return LocalizationNetwork(pick_config(LocalizationConfig, config))
+    return build_localization(pick_config(LocalizationConfig, config))

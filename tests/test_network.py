@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,7 +13,7 @@ from torch.autograd import gradcheck
 
 from recognizer.network import RecognitionNetwork, RecognizerConfig
 from rectify.conventions import canonical_points, to_pixels
-from rectify.network import LocalizationConfig, LocalizationNetwork, SpatialTransformer, locate, standardize
+from rectify.network import LocalizationConfig, SpatialTransformer, build_localization, locate, standardize
 from rectify.rectifier import Rectifier
 from rectify.sampler import sample, tps_grid
 from rectify.shape import thumbnail
@@ -21,6 +22,9 @@ from rectify.warp import warp
 from train.weights import save_network
 
 RNG = np.random.default_rng(0)
+VOTING = {"channels": (8, 8), "blocks": (0, 1)}
+FULLY_CONNECTED = {"channels": (8, 8, 8, 8), "hidden": 16}
+both_heads = pytest.mark.parametrize("shape", [VOTING, FULLY_CONNECTED], ids=["voting", "fully connected"])
 
 
 def bent_points(rows: int, cols: int, strength: float = 0.05) -> np.ndarray:
@@ -28,13 +32,14 @@ def bent_points(rows: int, cols: int, strength: float = 0.05) -> np.ndarray:
     return 0.8 * canonical_points(rows, cols) + np.random.default_rng(1).normal(0, strength, (rows * cols, 2))
 
 
+@both_heads
 @pytest.mark.parametrize(("rows", "cols"), [(7, 7), (2, 10), (3, 3)])
-def test_untrained_transformer_returns_its_input(rows: int, cols: int) -> None:
+def test_untrained_transformer_returns_its_input(rows: int, cols: int, shape: dict[str, Any]) -> None:
     """A coordinate ramp shows the error in pixels; it is under a hundredth of one."""
     height, width = 40, 130
     x, y = torch.meshgrid(torch.arange(width).float(), torch.arange(height).float(), indexing="xy")
     image = torch.stack([x, y, x + y])[None]
-    transformer = SpatialTransformer(LocalizationNetwork(LocalizationConfig(rows=rows, cols=cols))).eval()
+    transformer = SpatialTransformer(build_localization(LocalizationConfig(rows, cols, **shape))).eval()
     rectified, points = transformer(image, (height, width))
     assert (rectified - image).abs().max() < 0.01
     np.testing.assert_allclose(points[0].detach().numpy(), canonical_points(rows, cols), atol=1e-6)
@@ -99,8 +104,9 @@ def test_brightness_and_contrast_do_not_matter() -> None:
     assert standardize(torch.full((1, 3, 8, 8), 77)).abs().max() == 0
 
 
-def test_localization_reset_after_a_global_initialisation() -> None:
-    network = LocalizationNetwork()
+@both_heads
+def test_localization_reset_after_a_global_initialisation(shape: dict[str, Any]) -> None:
+    network = build_localization(LocalizationConfig(**shape))
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter)
     network.reset_to_identity()
@@ -121,11 +127,24 @@ def test_a_crop_is_read_alike_alone_and_in_a_batch() -> None:
         torch.testing.assert_close(network(images)[1:2], network(images[1:2]))
 
 
-def test_a_second_pass_is_the_same_in_torch_and_at_run_time(tmp_path: Path) -> None:
+def test_votes_move_with_what_they_see() -> None:
+    """A network that votes for the brightest cell finds it, wherever it lies."""
+    network = build_localization(LocalizationConfig(rows=2, cols=2, thumbnail=(32, 16), channels=(1,), blocks=(0,)))
+    with torch.no_grad():
+        network.features[0].weight.zero_()[..., 1, 1] = 1  # the pixel itself
+        network.votes.weight[:4] = 100
+    image = torch.zeros(1, 3, 16, 32)
+    image[..., 6, 20] = 255  # in the cell of row 3 and column 10, of 8 rows and 16 columns
+    found = network.eval()(image)[0].detach().numpy() - canonical_points(2, 2)
+    np.testing.assert_allclose(found, [[2 * 10.5 / 16 - 1, 2 * 3.5 / 8 - 1]] * 4, atol=1e-5)
+
+
+@both_heads
+def test_a_second_pass_is_the_same_in_torch_and_at_run_time(tmp_path: Path, shape: dict[str, Any]) -> None:
     torch.manual_seed(3)
-    config = LocalizationConfig(rows=3, cols=4, channels=(8, 8, 8, 8), hidden=16, passes=2)
-    network = LocalizationNetwork(config).eval()
-    torch.nn.init.normal_(network.points.weight, std=0.4)
+    config = LocalizationConfig(rows=3, cols=4, passes=2, **shape)
+    network = build_localization(config).eval()
+    torch.nn.init.normal_(list(network.parameters())[-2], std=0.4)  # of the last layer
     save_network(
         tmp_path / "rectifier.safetensors", network, {"format": 1, "kind": "rectifier", **vars(config)}, torch.float32
     )

@@ -16,7 +16,7 @@ from recognizer.ctc import Decoded
 from recognizer.network import RecognitionNetwork
 from recognizer.recognizer import build_network, make_decoder
 from rectify.conventions import canonical_points, to_pixels
-from rectify.network import LocalizationNetwork, locate
+from rectify.network import build_localization, locate
 from rectify.sampler import sample, tps_grid
 from rectify.shape import sample_width, text_shape
 from train.config import Config
@@ -39,7 +39,7 @@ class System(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
-        self.localization = LocalizationNetwork(config.localization) if config.rectify else None
+        self.localization = build_localization(config.localization) if config.rectify else None
         self.recognition: nn.Module | None = None
         if config.recognizer:
             self.recognition = (

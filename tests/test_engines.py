@@ -273,3 +273,136 @@ def test_a_callable_gets_wider_margins_by_default(tmp_path: Path) -> None:
     narrower = Rectifier(weights).rectify(image).image
     assert reading.crop.shape[0] > narrower.shape[0]
     assert reading.crop.shape[1] > narrower.shape[1]
+
+
+def test_without_rectification_a_callable_gets_the_crop_untouched(weights: Path) -> None:
+    for shape in ((30, 50, 3), (30, 50), (30, 50, 1), (90, 20, 3)):
+        image = noise(*shape)
+        reading = Pipeline(weights, rectify=False, engine=lambda crops: [("x", 1.0)]).read(image)
+        np.testing.assert_array_equal(reading.crop, np.broadcast_to(image.reshape(*shape[:2], -1), (*shape[:2], 3)))
+        assert (reading.rectified, reading.rows, reading.cols) == (False, 2, 2)
+        np.testing.assert_array_equal(reading.control_points[-1], [shape[1] - 0.5, shape[0] - 0.5])
+
+
+def test_each_crop_reaches_the_engine_once_and_in_order(weights: Path) -> None:
+    """Tall ones, too, which the built-in recogniser reads along either side as well."""
+    batches: list[int] = []
+
+    def engine(crops: Sequence[Image]) -> list[Answer]:
+        batches.append(len(crops))
+        return [(str(crop[0, 0, 0]), 1.0) for crop in crops]
+
+    images = [plain((value, 0, 0), 20 + value, 90 - value) for value in range(7)]
+    readings = Pipeline(weights, engine=engine, batch_size=3)(images)
+    assert [reading.text for reading in readings] == list("0123456")
+    assert batches == [3, 3, 1]
+
+
+def test_another_engine_needs_no_recogniser(weights: Path) -> None:
+    pipeline = Pipeline(weights / "rectifier.onnx", engine=lambda crops: [("a", 1.0)])
+    assert pipeline.read(plain(RED)).text == "a"
+    with pytest.raises(AttributeError, match="another engine reads"):
+        _ = pipeline.recognizer
+
+
+def test_names_of_engines_are_the_same_everywhere() -> None:
+    assert list(read_command.ENGINES) == ["builtin", *ENGINES, "none"]
+
+
+def test_read_command(rapidocr: Any, weights: Path, tmp_path: Path, capsys: Captured) -> None:
+    path = tmp_path / "a.png"
+    cv2.imwrite(str(path), halves(RED, BLUE)[:, :, ::-1])
+    assert cli.main([str(path), "--engine", "rapidocr", "--weights", str(weights), "-o", str(tmp_path / "flat")]) == 0
+    assert capsys.readouterr().out == "red\n"
+    pipeline = Pipeline(weights, engine="rapidocr")
+    np.testing.assert_array_equal(read_image(tmp_path / "flat" / "a.png"), pipeline.read(read_image(path)).crop)
+
+
+def test_read_command_saves_with_the_margin_that_is_asked_for(weights: Path, tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    cv2.imwrite(str(path), noise(60, 160, 3))
+    options = ["--engine", "none", "--weights", str(weights), "-o", str(tmp_path / "flat"), "--margin", "0", "0"]
+    assert cli.main([str(path), *options]) == 0
+    height, width = read_image(tmp_path / "flat" / "a.png").shape[:2]
+    assert (width, height) == (round(80 / (1 + 2 * MARGIN[0])), round(60 / (1 + 2 * MARGIN[1])))
+    (tmp_path / "flat" / "a.png").unlink()
+    assert cli.main([str(path), *options, "--no-rectify"]) == 0
+    assert read_image(tmp_path / "flat" / "a.png").shape[:2] == (60, 160)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--engine", "rapidocr", "--decoder", "ctc-beam"], "--decoder ctc-beam is for the builtin engine"),
+        (["--engine", "rapidocr", "--margin", "-1", "0"], "a margin is"),
+        (["--engine", "rapidocr", "--margin", "nan", "0"], "a margin is"),
+        (["--margin", "1"], "--margin"),
+    ],
+)
+def test_options_that_make_no_sense(
+    rapidocr: Any, weights: Path, options: list[str], message: str, capsys: Any
+) -> None:
+    for command in ("a.png", "eval set"):
+        with pytest.raises(SystemExit, match="2"):
+            cli.main([*command.split(), "--weights", str(weights), *options])
+        assert message in capsys.readouterr().err
+
+
+def test_eval_compares_what_an_engine_reads_raw_and_rectified(
+    rapidocr: Any, weights: Path, tmp_path: Path, monkeypatch: MonkeyPatch, capsys: Captured
+) -> None:
+    """The fake reads the first pixel: the left half raw, the right half rectified."""
+    samples = [(halves(RED, RED), "red"), (halves(RED, BLUE), "blue"), (halves(BLUE, BLUE), "red")]
+    with LmdbWriter(tmp_path / "set") as writer:
+        for image, label in samples:
+            writer.add(cv2.imencode(".png", image[:, :, ::-1])[1].tobytes(), label)
+    save_rectifier(weights / "rectifier.onnx", canonical_points(5, 5) * (0.5, 1) + (0.5, 0))
+    target, report = tmp_path / "figures.json", tmp_path / "report.html"
+    outputs = ["--json", str(target), "--report", str(report)]
+    options = ["--engine", "rapidocr", "--compare", "--margin", "0.06", "0.12", "--weights", str(weights)]
+    assert eval_command.main([str(tmp_path / "set"), *options, *outputs]) == 0
+    written = json.loads(target.read_text())
+    assert (written["engine"], written["rectify"]) == ("rapidocr", True)
+    figures = written["sets"]["set"]
+    assert figures["word_accuracy"] == pytest.approx(200 / 3, abs=1e-3)
+    assert figures["raw_word_accuracy"] == pytest.approx(100 / 3, abs=1e-3)
+    assert (figures["fixed"], figures["harmed"]) == (1, 0)
+    assert "engine rapidocr, rectification on" in report.read_text()
+    assert "margins 0.06 and 0.12" in report.read_text()
+    capsys.readouterr()
+
+
+def word_picture(word: str) -> Image:
+    """A word in dark on light, (96, W, 3), that any engine reads."""
+    (width, _), _ = cv2.getTextSize(word, cv2.FONT_HERSHEY_SIMPLEX, 2, 4)
+    image = plain((235, 230, 225), width + 40, 96)
+    cv2.putText(image, word, (20, 68), cv2.FONT_HERSHEY_SIMPLEX, 2, (30, 25, 20), 4, cv2.LINE_AA)
+    return image
+
+
+WORDS = ["HARBOUR", "MUSEUM", "STREET"]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("name", "package"), [("rapidocr", "rapidocr"), ("easyocr", "easyocr")])
+def test_the_real_package_reads(name: str, package: str) -> None:
+    pytest.importorskip(package)
+    answers = load_engine(name, threads=2)([word_picture(word) for word in WORDS])
+    assert [text.upper() for text, _ in answers] == WORDS
+    assert all(0 < confidence <= 1 for _, confidence in answers)
+    odd: list[Image] = [plain((0, 0, 0), 2, 2), plain((255, 255, 255), 3000, 20), plain((9, 9, 9), 2, 300)]
+    assert len(load_engine(name)(odd)) == len(odd)
+
+
+def test_the_real_tesseract_reads() -> None:
+    pytest.importorskip("pytesseract")
+    try:
+        engine = load_engine("tesseract", threads=2)
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
+    answers = engine([word_picture(word) for word in WORDS])
+    # It takes the picture's edge for a quotation mark or a full stop.
+    assert ["".join(filter(str.isalpha, text)) for text, _ in answers] == WORDS
+    assert all(0 < confidence <= 1 for _, confidence in answers)
+    odd: list[Image] = [plain((0, 0, 0), 2, 2), plain((255, 255, 255), 3000, 20), word_picture("STREET")]
+    assert "STREET" in engine(odd)[2][0]

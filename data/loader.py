@@ -54,12 +54,14 @@ class View:
     cols: int
     charset: str
     """Other characters are taken out of the labels."""
+    passes: int = 1
+    """How often the localization network looks at a crop; once needs no larger view of it."""
 
     @classmethod
     def of(cls, localization: LocalizationConfig, recognizer: RecognizerConfig | None) -> View:
         """As these networks need it."""
         charset = recognizer.charset if recognizer else ASCII94
-        return cls(localization.thumbnail, localization.rows, localization.cols, charset)
+        return cls(localization.thumbnail, localization.rows, localization.cols, charset, localization.passes)
 
 
 class Sample(NamedTuple):
@@ -81,7 +83,8 @@ class Batch:
     thumbnails: Tensor
     """(N, 3, h, w) uint8, what the localization network looks at."""
     views: Tensor
-    """(N, 3, 2·h, 2·w) uint8, the crops in one size at twice the thumbnails' resolution."""
+    """(N, 3, 2·h, 2·w) uint8, the crops in one size at twice the thumbnails' resolution, for a second look; without
+    one (N, 3, 0, 0)."""
     pixels: Tensor
     """uint8, all crops (H, W, 3) in one row."""
     sizes: Tensor
@@ -160,7 +163,7 @@ class SampleSet:
             raise ValueError(f"{self.readers[reader].folder}: image-{record.number:09d} is not an image")
         quad = self.quads[reader].get(record.number)
         outline = quad.outline(OUTLINE) if quad and quad.usable else None
-        return Sample(fit(bgr[..., ::-1]), record.label, WordGeometry.of(record.geometry), outline)
+        return Sample(fit(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)), record.label, WordGeometry.of(record.geometry), outline)
 
 
 def fit(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -226,9 +229,10 @@ def collate(samples: Sequence[Sample], view: View) -> Batch:
     points = [s.geometry.control_points(view.rows, view.cols) if s.geometry else unknown for s in samples]
     no_outline = np.full((2 * OUTLINE, 2), np.nan)
     outlines = [no_outline if s.outline is None else s.outline for s in samples]
+    width, height = view.thumbnail
     return Batch(
         _thumbnails(samples, view.thumbnail),
-        _thumbnails(samples, (2 * view.thumbnail[0], 2 * view.thumbnail[1])),
+        _thumbnails(samples, (2 * width, 2 * height)) if view.passes > 1 else _no_pictures(len(samples)),
         torch.from_numpy(np.concatenate([s.image.ravel() for s in samples])),
         torch.tensor([s.image.shape[1::-1] for s in samples]),
         [s.label for s in samples],
@@ -241,6 +245,10 @@ def collate(samples: Sequence[Sample], view: View) -> Batch:
 def _thumbnails(samples: Sequence[Sample], size: tuple[int, int]) -> Tensor:
     """(N, 3, height, width) uint8."""
     return torch.from_numpy(np.stack([thumbnail(s.image, size) for s in samples])).permute(0, 3, 1, 2)
+
+
+def _no_pictures(count: int) -> Tensor:
+    return torch.empty(count, 3, 0, 0, dtype=torch.uint8)
 
 
 def training_loader(dataset: BatchDataset, start: int, stop: int, workers: int) -> DataLoader[Batch]:

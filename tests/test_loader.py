@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -52,6 +53,14 @@ def test_workers_give_the_batches_in_order(synthetic: Path) -> None:
     batches = list(training_loader(dataset, 2, 6, workers=2))
     assert len(batches) == 4
     assert all(same(batch, dataset[step]) for step, batch in enumerate(batches, start=2))
+
+
+def test_a_larger_view_only_for_a_second_look(synthetic: Path) -> None:
+    once = BatchDataset({"words": Source((str(synthetic),))}, 4, VIEW, seed=1)[0]
+    twice = BatchDataset({"words": Source((str(synthetic),))}, 4, replace(VIEW, passes=2), seed=1)[0]
+    assert once.views.shape == (4, 3, 0, 0)
+    assert twice.views.shape == (4, 3, 64, 192)
+    assert same(once, twice)
 
 
 def test_an_epoch_shows_every_sample_once(synthetic: Path) -> None:

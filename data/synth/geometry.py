@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -76,7 +77,7 @@ class WordGeometry:
 
     def control_points(self, rows: int, cols: int) -> Points:
         """True control points (rows·cols, 2), normalised in the crop, on the outline enlarged by the margin."""
-        return self.map(canonical_points(rows, cols) / np.array(TEXT_EXTENT))
+        return self.map(_flat_points(rows, cols))
 
     def outline(self, samples: int = 17) -> Points:
         """The ink box in the crop, normalised (2·samples, 2): top edge rightwards, then bottom edge leftwards."""
@@ -119,6 +120,12 @@ class WordGeometry:
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"not the geometry of a synthetic word: {error}") from error
+
+
+@lru_cache(maxsize=8)
+def _flat_points(rows: int, cols: int) -> Points:
+    """The canonical control points in flat coordinates."""
+    return canonical_points(rows, cols) / np.array(TEXT_EXTENT)
 
 
 def project(matrix: NDArray[np.floating], points: Points) -> Points:

@@ -163,7 +163,8 @@ class SampleSet:
             raise ValueError(f"{self.readers[reader].folder}: image-{record.number:09d} is not an image")
         quad = self.quads[reader].get(record.number)
         outline = quad.outline(OUTLINE) if quad and quad.usable else None
-        return Sample(fit(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)), record.label, WordGeometry.of(record.geometry), outline)
+        image = fit(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB))
+        return Sample(image, record.label, WordGeometry.of(record.geometry), outline)
 
 
 def fit(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -6,6 +6,9 @@ import numpy as np
 
 from recognizer.ctc import Decoded, Logits, log_softmax
 
+END = 0
+"""Class that ends a word in this project's own head, where class 1 + i is the i-th character."""
+
 
 def greedy(logits: Logits, first: int, end: int, characters: int) -> Decoded:
     """The most probable letter of each step, up to the one that ends the word.
@@ -30,3 +33,18 @@ def greedy(logits: Logits, first: int, end: int, characters: int) -> Decoded:
         letters = [int(c) - first + 1 for c in classes[:length] if first <= c < first + characters]
         decoded.append((letters, float(np.exp(probabilities[: length + 1].mean()))))
     return decoded
+
+
+def both_ways(logits: Logits, characters: int) -> Decoded:
+    """The better of two readings of each word, one from the left and one from the right.
+
+    Args:
+        logits: (N, 2, T, 1 + characters) as ``attention_network.AttentionHead`` gives them.
+
+    Source: Shi et al., ASTER, PAMI 2018, section 3.2.3.
+    """
+    from_left, from_right = (greedy(logits[:, side], 1, END, characters) for side in (0, 1))
+    return [
+        left if left[1] >= right[1] else (right[0][::-1], right[1])
+        for left, right in zip(from_left, from_right, strict=True)
+    ]

@@ -74,4 +74,9 @@ class RecognitionNetwork(nn.Module):
         Returns:
             (N, W/4, 1 + characters) logits; class 0 is the blank, class 1 + i the i-th character of the charset.
         """
-        return self.ctc(self.dropout(self.encoder(image)))
+        return self.outputs(image)[0]
+
+    def outputs(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """The logits, and the encoder's features (N, W/4, 2·hidden), which an attention head reads."""
+        features = self.encoder(image)
+        return self.ctc(self.dropout(features)), features

@@ -68,7 +68,7 @@ class Pipeline:
         rectify: False reads the crops as they are.
         threads: of each network.
         batch_size: words in one call of the recogniser or engine.
-        decoder: of the built-in recogniser, ``greedy`` or ``beam``.
+        decoder: of the built-in recogniser, see ``Recognizer``.
         lexicon: words that a text can be, for the built-in recogniser.
         engine: who reads, instead of the built-in recogniser: a name in ``engines.ENGINES``, or any callable that
             takes RGB crops (H, W, 3) uint8 and returns a (text, confidence) for each.

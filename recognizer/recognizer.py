@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+ATTENTION = "attention"
+"""Name of the decoder that reads with the attention head."""
+
+
 @dataclass(frozen=True)
 class Reading:
     """What a word reads."""
@@ -41,8 +45,9 @@ class Recognizer:
     Args:
         weights: a weight file or folder; None takes the shipped ones.
         threads: of the network.
-        decoder: ``greedy`` or ``beam``; imported weights with an attention head know only ``greedy``.
-        lexicon: words that a text can be. The most probable of them is read, whatever the decoder.
+        decoder: ``greedy`` or ``beam`` for the CTC head, ``attention`` for the attention head; imported weights with
+            an attention head know only ``greedy``.
+        lexicon: words that a text can be. The most probable of them by the CTC head is read, whatever the decoder.
 
     Raises:
         FileNotFoundError, ValueError: no weights there, none of a recogniser, no such decoder, or a lexicon that the
@@ -60,8 +65,8 @@ class Recognizer:
         decoder: str = "greedy",
         lexicon: Lexicon | None = None,
     ) -> None:
-        if decoder not in DECODERS:
-            raise ValueError(f"no decoder {decoder!r}; there are {', '.join(DECODERS)}")
+        if decoder not in (*DECODERS, ATTENTION):
+            raise ValueError(f"no decoder {decoder!r}; there are {', '.join((*DECODERS, ATTENTION))}")
         file = select_weights(weights, "recognizer", __file__)
         self._engine: Engine = load_engine(file, threads, build_network)
         self.config = self._engine.config
@@ -70,7 +75,11 @@ class Recognizer:
         if "preparation" in self.config:
             self.preparation = Preparation.from_config(self.config["preparation"])
         self.height = self.preparation.height if self.preparation else int(self.config["height"])
-        self._decode = make_decoder(decoder, self.config, len(self.charset))
+        self._decode = make_decoder("greedy" if decoder == ATTENTION else decoder, self.config, len(self.charset))
+        self._attention: Engine | None = None
+        if decoder == ATTENTION:
+            head = select_weights(weights, "attention", __file__)
+            self._attention = load_engine(head, threads, build_attention)
         self._temperature = float(self.config.get("confidence_temperature", 1.0))
         self._lexicon = lexicon
         if lexicon is not None:
@@ -98,10 +107,27 @@ class Recognizer:
             if len(widths) > 1:
                 raise ValueError(f"these crops need pictures of different widths ({widths}); give one at a time")
             images = np.stack(prepared)
-        images = np.asarray(images)
+        return self._outputs(np.asarray(images))[0]
+
+    def letter_logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Raw scores of the attention head (N, 2, steps, 1 + characters), from the left and from the right; class 0
+        ends a word.
+
+        Args:
+            images: as ``logits`` takes them.
+
+        Raises:
+            ValueError: images of another shape or type, or another decoder than ``attention``.
+        """
+        if self._attention is None:
+            raise ValueError("the attention head is loaded by Recognizer(decoder='attention')")
+        return self._attention(self._outputs(images)[1])
+
+    def _outputs(self, images: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        """CTC logits, and what else the network gives: the features that an attention head reads."""
         if images.ndim != 4 or images.shape[1] != self.height or images.shape[3] != 3 or images.dtype != np.uint8:
             raise ValueError(f"expected uint8 (N, {self.height}, W, 3), got {images.dtype} {images.shape}")
-        return self._engine(images)
+        return self._engine.outputs(images)
 
     def read(
         self, images: NDArray[np.uint8] | Sequence[Image], lexicons: Sequence[Lexicon] | None = None
@@ -114,12 +140,19 @@ class Recognizer:
         if lexicons is None and self._lexicon is not None:
             lexicons = [self._lexicon] * len(images)
         if self.preparation is None:
-            return self._readings(self.logits(images), lexicons)
+            return self._read_flat(np.asarray(images), lexicons)
         return self._read_prepared(images, self.preparation, lexicons)
 
     def answer(self, images: Sequence[Image], lexicons: Sequence[Lexicon] | None = None) -> list[tuple[str, float]]:
         """Text and confidence of each crop: what ``Pipeline`` asks of an engine."""
         return [(reading.text, reading.confidence) for reading in self.read(images, lexicons)]
+
+    def _read_flat(self, images: NDArray[np.uint8], lexicons: Sequence[Lexicon] | None) -> list[Reading]:
+        """Flat words of one width."""
+        if self._attention is None or lexicons is not None:
+            return self._readings(self.logits(images), lexicons)
+        read = attention.both_ways(self.letter_logits(images), len(self.charset))
+        return [Reading(self.charset.decode(indices), confidence) for indices, confidence in read]
 
     def _read_prepared(
         self,
@@ -189,6 +222,13 @@ def frame_certainty(logits: NDArray[np.float32]) -> list[float]:
         kept = probability[best != 0]
         certainties.append(float(np.exp(kept.sum() * 2 / np.sqrt(len(kept)))) if len(kept) else 0.0)
     return certainties
+
+
+def build_attention(config: Mapping[str, Any]) -> nn.Module:
+    """The torch network of an attention head that a weight file describes, without its weights."""
+    from recognizer.attention_network import AttentionConfig, AttentionHead
+
+    return AttentionHead(pick_config(AttentionConfig, config))
 
 
 def build_network(config: Mapping[str, Any]) -> nn.Module:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from rectify.weights_io import WeightFile, read_weight_file
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 Config = TypeVar("Config")
+Array = NDArray[np.uint8] | NDArray[np.float32]
 
 
 class Engine(Protocol):
@@ -24,8 +25,11 @@ class Engine(Protocol):
     config: Mapping[str, Any]
     """What the weight file says of itself."""
 
-    def __call__(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """uint8 (N, H, W, 3) RGB to the network's output (N, ...)."""
+    def __call__(self, batch: Array) -> NDArray[np.float32]:
+        """uint8 (N, H, W, 3) RGB, or what another network gave, to the network's output (N, ...)."""
+
+    def outputs(self, batch: Array) -> list[NDArray[np.float32]]:
+        """Everything that the network gives, its output first."""
 
 
 def load_engine(
@@ -69,9 +73,13 @@ class OnnxEngine:
         self._input = self._session.get_inputs()[0].name
         self.config: Mapping[str, Any] = weights.config
 
-    def __call__(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def __call__(self, batch: Array) -> NDArray[np.float32]:
         """See ``Engine``."""
-        return np.asarray(self._session.run(None, {self._input: batch})[0])
+        return self.outputs(batch)[0]
+
+    def outputs(self, batch: Array) -> list[NDArray[np.float32]]:
+        """See ``Engine``."""
+        return [np.asarray(output) for output in self._session.run(None, {self._input: batch})]
 
 
 class TorchEngine:
@@ -87,12 +95,23 @@ class TorchEngine:
         self._network = network.float().eval()
         self.config: Mapping[str, Any] = weights.config
 
-    def __call__(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def __call__(self, batch: Array) -> NDArray[np.float32]:
+        """See ``Engine``."""
+        return self.outputs(batch)[0]
+
+    def outputs(self, batch: Array) -> list[NDArray[np.float32]]:
         """See ``Engine``."""
         import torch
 
+        given = torch.from_numpy(batch)
         with torch.inference_mode():
-            return np.asarray(self._network(torch.from_numpy(batch).permute(0, 3, 1, 2)))
+            given = given.permute(0, 3, 1, 2) if given.ndim == 4 else given
+            return [np.asarray(output) for output in outputs_of(self._network, given)]
+
+
+def outputs_of(network: nn.Module, batch: Tensor) -> Sequence[Tensor]:
+    """Everything that a torch network gives, its output first: those with more than one have a method ``outputs``."""
+    return network.outputs(batch) if hasattr(network, "outputs") else [network(batch)]
 
 
 def pick_config(cls: type[Config], config: Mapping[str, Any]) -> Config:

@@ -25,7 +25,7 @@ STDIN = "-"
 BUILTIN, NONE = "builtin", "none"
 """Choices of --engine besides the names of other engines."""
 
-DECODERS = {"ctc": "greedy", "ctc-beam": "beam"}
+DECODERS = {"ctc": "greedy", "ctc-beam": "beam", "attention": "attention"}
 """Choices of --decoder, and what ``Pipeline`` calls them."""
 
 BAR_FROM = 64

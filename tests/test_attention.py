@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recognizer.attention import greedy
+from recognizer.attention import both_ways, greedy
 
 
 def logits(*classes: int, count: int = 6, certainty: float = 0.9) -> np.ndarray:
@@ -46,3 +46,12 @@ def test_confidence_counts_the_end_but_nothing_after_it() -> None:
 def test_each_sample_for_itself() -> None:
     both = np.concatenate([logits(2, 1), logits(3, 4)])
     assert [letters for letters, _ in greedy(both, first=2, end=1, characters=4)] == [[1], [2, 3]]
+
+
+def test_the_more_certain_direction_is_read() -> None:
+    from_left, from_right = logits(2, 1, 0, certainty=0.8), logits(1, 3, 0, certainty=0.9)
+    ((letters, confidence),) = both_ways(np.stack([from_left, from_right], axis=1), characters=5)
+    assert letters == [3, 1]
+    assert confidence == pytest.approx(0.9)
+    ((letters, _),) = both_ways(np.stack([from_right, from_left], axis=1), characters=5)
+    assert letters == [1, 3]

@@ -13,6 +13,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from data.loader import Source
+from recognizer.attention_network import AttentionConfig
 from recognizer.network import RecognizerConfig
 from rectify.network import LocalizationConfig
 from train import checkpoint
@@ -21,6 +22,7 @@ from train.loop import Training
 from train.train_command import main
 
 SMALL = LocalizationConfig(rows=3, cols=3, channels=(8, 8, 8, 8), hidden=16)
+HEAD = AttentionConfig(units=32, embedding=16, steps=16, dropout=0.0)
 READER = RecognizerConfig(stem=8, channels=(16, 24, 32), blocks=(0, 0, 0), hidden=32, dropout=0.1)
 
 
@@ -36,6 +38,7 @@ def configuration(out: Path, data: Path, **changes: object) -> Config:
         threads=1,
         localization=SMALL,
         recognizer=READER,
+        attention=HEAD,
         evaluate_every=100,
         warmup_steps=1,
     )
@@ -64,7 +67,7 @@ def test_training_changes_every_part_and_its_average(tmp_path: Path, synthetic: 
     before = {name: value.clone() for name, value in training.average.state_dict().items()}
     training.run()
     changed = {name for name, value in training.average.state_dict().items() if not torch.equal(value, before[name])}
-    assert {name.split(".")[0] for name in changed} == {"localization", "recognition"}
+    assert {name.split(".")[0] for name in changed} == {"localization", "recognition", "attention"}
     assert all(value.isfinite().all() for value in training.average.state_dict().values())
 
 
@@ -84,6 +87,7 @@ def test_eight_words_are_learnt_by_heart(tmp_path: Path, fonts: Path, words_file
         sampling=Sampling(min_width=128, max_width=128),
         learning_rate=3e-3,
         recognizer=replace(READER, hidden=64, dropout=0.0),
+        attention=replace(HEAD, units=64),
         losses=Losses(alignment_share=0.3),
         ema=0.9,
         evaluate_every=250,
@@ -95,6 +99,7 @@ def test_eight_words_are_learnt_by_heart(tmp_path: Path, fonts: Path, words_file
     table = (tmp_path / "run" / "metrics.csv").read_text().splitlines()
     figures = dict(line.split(",")[1:] for line in table if line.startswith("250,words/"))
     assert float(figures["words/word_accuracy"]) == 100.0
+    assert float(figures["words/attention_accuracy"]) == 100.0
     assert (tmp_path / "run" / "rectified-000250.jpg").stat().st_size > 1000
 
 
@@ -118,7 +123,7 @@ def _end_point_error(training: Training) -> float:
 def test_without_rectification_the_crop_is_read_as_it_is(tmp_path: Path, synthetic: Path) -> None:
     training = Training(configuration(tmp_path / "run", synthetic, rectify=False, steps=2))
     training.run()
-    assert set(training.system.parts()) == {"recognizer"}
+    assert set(training.system.parts()) == {"recognizer", "attention"}
     assert not (tmp_path / "run" / "rectifier.safetensors").exists()
 
 

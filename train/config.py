@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from data.loader import Source
+from recognizer.attention_network import AttentionConfig
 from recognizer.network import RecognizerConfig
 from rectify.network import LocalizationConfig
 
@@ -48,6 +49,8 @@ class Losses:
     alignment_share: float = 0.2
     """Part of the training that the alignment loss takes part in; it makes the CTC start."""
     ctc: float = 1.0
+    attention: float = 1.0
+    """Letter by letter, in both directions, where there is an attention head."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,8 @@ class Config:
     localization: LocalizationConfig = field(default_factory=LocalizationConfig)
     recognizer: RecognizerConfig | None = field(default_factory=RecognizerConfig)
     """None trains the localization network alone."""
+    attention: AttentionConfig | None = None
+    """A second head on the recogniser's encoder; its charset and features are the recogniser's."""
     imported: Mapping[str, Any] = field(default_factory=dict)
     """What imported weights say of themselves, when ``init`` names such; the recogniser is theirs then."""
     rectify: bool = True

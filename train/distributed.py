@@ -8,7 +8,7 @@ the whole batch. Batch normalisation and dropout see the whole batch, too.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -67,19 +67,20 @@ def collected(value: Value) -> list[Value]:
     return values
 
 
-def divided(compute: Callable[[slice], Tensor], count: int) -> Tensor:
-    """``count`` rows that the processes compute together: each some of them, and each gets all.
+def divided(compute: Callable[[slice], Sequence[Tensor]], count: int) -> list[Tensor]:
+    """``count`` rows of tensors that the processes compute together: each some of them, and each gets all.
 
     Args:
         compute: the rows (n, ...) of a slice of 0 .. count - 1; process r of W computes r, r + W, r + 2·W, …
 
     Returns:
-        (count, ...). A loss of it that every process computes alike gives, summed over the processes, ``world()`` times
-        the gradient of that loss; the mean over processes that DistributedDataParallel takes is then the gradient.
+        (count, ...) each. A loss of them that every process computes alike gives, summed over the processes,
+        ``world()`` times the gradient of that loss; the mean over processes that DistributedDataParallel takes is then
+        the gradient.
     """
     if world() == 1:
-        return compute(slice(None))
-    return _Gather.apply(compute(slice(rank(), None, world())), count)
+        return list(compute(slice(None)))
+    return [_Gather.apply(rows, count) for rows in compute(slice(rank(), None, world()))]
 
 
 def share_statistics(module: nn.Module) -> nn.Module:

@@ -17,8 +17,9 @@ from torch import Tensor, nn
 
 from recognizer.classic.network import ClassicNetwork
 from recognizer.preparation import Preparation
+from recognizer.recognizer import build_attention
 from recognizer.recognizer import build_network as build_recognizer
-from rectify.engine import OnnxEngine, pick_config
+from rectify.engine import OnnxEngine, outputs_of, pick_config
 from rectify.network import LocalizationConfig, build_localization
 from rectify.orientation_network import OrientationNetwork
 from rectify.weights_io import METADATA_KEY, WeightFile, read_weight_file
@@ -31,25 +32,28 @@ OPSET = 18
 
 _NAMES = {
     "rectifier": ("thumbnail", "control_points"),
-    "recognizer": ("image", "logits"),
+    "recognizer": ("image", "logits", "features"),
+    "attention": ("features", "letters"),
     "orientation": ("image", "logits"),
 }
-"""Input and output of the graph by kind of network."""
+"""Input and outputs of the graph by kind of network; of a classic recogniser's outputs there is only the first."""
 
 
 class ParityError(RuntimeError):
     """The exported graph does not compute what torch does."""
 
 
-class _Uint8(nn.Module):
-    """The network as runtimes call it: pictures (N, H, W, 3) uint8 in."""
+class _Runtime(nn.Module):
+    """The network as runtimes call it: pictures (N, H, W, 3) uint8 in, or features; everything that it gives out."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, image: Tensor) -> Tensor:
-        return self.network(image.permute(0, 3, 1, 2).float())
+    def forward(self, given: Tensor) -> list[Tensor]:
+        if given.ndim == 4:
+            given = given.permute(0, 3, 1, 2).float()
+        return list(outputs_of(self.network, given))
 
 
 def build_network(description: Mapping[str, Any]) -> nn.Module:
@@ -58,11 +62,13 @@ def build_network(description: Mapping[str, Any]) -> nn.Module:
         return build_localization(pick_config(LocalizationConfig, description))
     if description["kind"] == "orientation":
         return OrientationNetwork(tuple(description["channels"]))
+    if description["kind"] == "attention":
+        return build_attention(description)
     return build_recognizer(description)
 
 
 def export(source: str | Path, out: Path) -> dict[str, float]:
-    """Write ``out``/rectifier.onnx, recognizer.onnx and orientation.onnx, as far as there are such, and their
+    """Write ``out``/KIND.onnx for each kind of network that there is (see ``weights_io.KINDS``), and their
     half-precision weights.
 
     The networks are rounded to half precision first, so that both files hold the same weights; imported ones are not,
@@ -115,24 +121,31 @@ def write_onnx(network: nn.Module, description: Mapping[str, Any], path: Path) -
 
     names = _NAMES[description["kind"]]
     axes: dict[int, Any] = {0: torch.export.Dim("batch", min=1, max=1 << 16)}
-    if _any_width(description):
-        axes[2] = 4 * torch.export.Dim("frames", min=4, max=1 << 14)
+    frames = torch.export.Dim("frames", min=4, max=1 << 14)
+    if description["kind"] == "attention":
+        axes[1] = frames
+    elif _any_width(description):
+        axes[2] = 4 * frames
     with warnings.catch_warnings():
         # The exporter's own deprecations and its remark on the LSTM's flat weights say nothing to a user.
         warnings.simplefilter("ignore")
-        program = _program(network, names, axes, _pictures(description, 2, 32))
+        program = _program(network, names, axes, _example(description, 2, 32))
     model = program.model_proto
     model.metadata_props.append(onnx.StringStringEntryProto(key=METADATA_KEY, value=json.dumps(dict(description))))
     onnx.save(model, path)
 
 
-def _program(network: nn.Module, names: tuple[str, str], axes: dict[int, Any], pictures: np.ndarray) -> Any:
+def _program(network: nn.Module, names: tuple[str, ...], axes: dict[int, Any], example: np.ndarray) -> Any:
+    runtime = _Runtime(network).eval()
+    given = torch.from_numpy(example)
+    with torch.inference_mode():
+        outputs = len(runtime(given))
     return torch.onnx.export(
-        _Uint8(network).eval(),
-        (torch.from_numpy(pictures),),
+        runtime,
+        (given,),
         input_names=[names[0]],
-        output_names=[names[1]],
-        dynamic_shapes={"image": axes},
+        output_names=list(names[1 : 1 + outputs]),
+        dynamic_shapes={"given": axes},
         opset_version=OPSET,
         dynamo=True,
         verbose=False,
@@ -145,15 +158,23 @@ def _any_width(description: Mapping[str, Any]) -> bool:
 
 
 def parity(network: nn.Module, path: Path, description: Mapping[str, Any]) -> float:
-    """Largest difference between torch and the ONNX file on noise pictures of several sizes."""
+    """Largest difference between torch and the ONNX file on noise of several sizes."""
     engine = OnnxEngine(read_weight_file(path))
     differences = []
     for batch, frames in ((1, 16), (3, 32), (2, 61)):
-        pictures = _pictures(description, batch, frames)
+        example = _example(description, batch, frames)
         with torch.inference_mode():
-            expected = _Uint8(network)(torch.from_numpy(pictures)).numpy()
-        differences.append(float(np.abs(expected - engine(pictures)).max()))
+            expected = _Runtime(network)(torch.from_numpy(example))
+        for ours, theirs in zip(expected, engine.outputs(example), strict=True):
+            differences.append(float(np.abs(ours.numpy() - theirs).max()))
     return max(differences)
+
+
+def _example(description: Mapping[str, Any], batch: int, frames: int) -> np.ndarray:
+    """Noise in a size that the network takes: pictures (N, H, W, 3) uint8, or features (N, T, F) float32."""
+    if description["kind"] == "attention":
+        return np.random.default_rng(0).normal(size=(batch, frames, description["features"])).astype(np.float32)
+    return _pictures(description, batch, frames)
 
 
 def _pictures(description: Mapping[str, Any], batch: int, frames: int) -> np.ndarray:

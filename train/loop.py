@@ -137,13 +137,13 @@ class Training:
 
     def _parameter_groups(self) -> list[dict[str, object]]:
         """By part, for the localization network's own rate; biases and normalisation are not decayed."""
-        rates = {"rectifier": self.config.localization_rate if self.system.recognition else 1.0, "recognizer": 1.0}
+        rates = {"rectifier": self.config.localization_rate} if self.system.recognition else {}
         groups: list[dict[str, object]] = []
         for part, network in self.system.parts().items():
             matrices = [p for p in network.parameters() if p.ndim > 1]
             vectors = [p for p in network.parameters() if p.ndim <= 1]
-            groups.append({"params": matrices, "relative_rate": rates[part]})
-            groups.append({"params": vectors, "relative_rate": rates[part], "weight_decay": 0.0})
+            groups.append({"params": matrices, "relative_rate": rates.get(part, 1.0)})
+            groups.append({"params": vectors, "relative_rate": rates.get(part, 1.0), "weight_decay": 0.0})
         return groups
 
     @torch.no_grad()

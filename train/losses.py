@@ -111,6 +111,25 @@ def letter_loss(logits: Tensor, classes: Sequence[Sequence[int]], end: int) -> T
     return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORE)
 
 
+def two_way_loss(logits: Tensor, classes: Sequence[Sequence[int]], end: int) -> Tensor:
+    """``letter_loss`` of a head that reads words from the left and from the right, mean of both.
+
+    Args:
+        logits: (N, 2, L + 1, C) for the letters of ``two_way_letters``.
+    """
+    ways = enumerate(_two_ways(classes))
+    return torch.stack([letter_loss(logits[:, side], way, end) for side, way in ways]).mean()
+
+
+def two_way_letters(classes: Sequence[Sequence[int]], end: int) -> Tensor:
+    """Words (N, 2, L) from the left and from the right, filled up with ``end``."""
+    return torch.stack([padded(way, end) for way in _two_ways(classes)], dim=1)
+
+
+def _two_ways(classes: Sequence[Sequence[int]]) -> tuple[Sequence[Sequence[int]], Sequence[Sequence[int]]]:
+    return classes, [word[::-1] for word in classes]
+
+
 def padded(classes: Sequence[Sequence[int]], fill: int) -> Tensor:
     """Words of classes as (N, L), filled up to the longest."""
     longest = max(map(len, classes))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -11,11 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from data.loader import Batch
+from recognizer import attention
+from recognizer.attention_network import AttentionHead
 from recognizer.charset import Charset
 from recognizer.ctc import Decoded
 from recognizer.network import RecognitionNetwork
 from recognizer.recognizer import build_network, make_decoder
 from rectify.conventions import canonical_points, to_pixels
+from rectify.engine import outputs_of
 from rectify.network import build_localization, locate
 from rectify.sampler import sample, tps_grid
 from rectify.shape import sample_width, text_shape
@@ -30,6 +33,8 @@ from train.losses import (
     outline_loss,
     padded,
     reach_penalty,
+    two_way_letters,
+    two_way_loss,
 )
 
 
@@ -45,6 +50,10 @@ class System(nn.Module):
             self.recognition = (
                 build_network(config.imported) if config.imported else RecognitionNetwork(config.recognizer)
             )
+        self.attention: AttentionHead | None = None
+        if config.recognizer and config.attention:
+            charset, features = config.recognizer.charset, 2 * config.recognizer.hidden
+            self.attention = AttentionHead(replace(config.attention, charset=charset, features=features))
         self.charset = Charset(config.recognizer.charset) if config.recognizer else None
         self.to(memory_format=torch.channels_last)
 
@@ -69,7 +78,7 @@ class System(nn.Module):
             rng: for the width jitter.
         """
         weights = self.config.losses
-        passes = divided(lambda rows: torch.stack(self.control_points(batch, rows), 1), len(batch)).unbind(1)
+        passes = divided(lambda rows: self.control_points(batch, rows), len(batch))
         points = passes[-1]
         losses = {}
         if self.localization is not None:
@@ -93,49 +102,72 @@ class System(nn.Module):
         classes = [self.charset.encode(label) for label in batch.labels]
         jitter = np.exp(rng.normal(0, self.config.width_jitter, len(batch)))
         widths = self.widths(points, batch.sizes) * jitter
-        ctc, alignment = points.new_zeros(()), points.new_zeros(())
+        losses: dict[str, Tensor] = {}
         for group in self._groups(widths):
             words = [classes[index] for index in group]
+            extents = [batch.characters[index] for index in group] if with_alignment else None
             width = self._group_width(widths[group], max(map(len, words)))
 
             def pictures(rows: slice, group: np.ndarray = group, width: int = width) -> Tensor:
                 return self.sample(batch, points, group[rows].tolist(), width)
 
-            logits, loss = self._text_loss(pictures, words)
             share = len(group) / len(batch)
-            ctc = ctc + share * loss
-            if with_alignment:
-                targets = [
-                    alignment_targets(word, batch.characters[index], logits.shape[1])
-                    for word, index in zip(words, group, strict=True)
-                ]
-                alignment = alignment + share * alignment_loss(logits, torch.from_numpy(np.stack(targets)))
-        losses = {"ctc": self.config.losses.ctc * ctc}
-        if with_alignment:
-            losses["alignment"] = self.config.losses.alignment * alignment
+            for name, loss in self._text_losses(pictures, words, extents).items():
+                losses[name] = losses.get(name, 0) + share * getattr(self.config.losses, name) * loss
         return losses
 
-    def _text_loss(self, pictures: Callable[[slice], Tensor], words: list[list[int]]) -> tuple[Tensor, Tensor]:
-        """Logits of the recogniser for some words and the loss of its kind of head.
+    def _text_losses(
+        self,
+        pictures: Callable[[slice], Tensor],
+        words: list[list[int]],
+        extents: Sequence[np.ndarray | None] | None,
+    ) -> dict[str, Tensor]:
+        """Losses of the recogniser's heads for some words.
 
         Args:
             pictures: gives the rectified crops of a slice of the words.
+            extents: of each word's letters, None without the alignment loss.
         """
+        letters = self.config.imported.get("letters")
+        if letters:
+            return {"ctc": self._imported_letter_loss(pictures, words, letters)}
+        recognition, head = self.recognition, self.attention
+        assert recognition is not None
+        given = two_way_letters(words, attention.END)
+
+        def scores(rows: slice) -> list[Tensor]:
+            logits, *features = outputs_of(recognition, pictures(rows))
+            return [logits, head(features[0], given[rows])] if head else [logits]
+
+        logits, *letter_logits = (rows.float() for rows in divided(scores, len(words)))
+        losses = {"ctc": ctc_loss(logits, words)}
+        if letter_logits:
+            losses["attention"] = two_way_loss(letter_logits[0], words, attention.END)
+        if extents is not None:
+            frames = logits.shape[1]
+            targets = [alignment_targets(*pair, frames) for pair in zip(words, extents, strict=True)]
+            losses["alignment"] = alignment_loss(logits, torch.from_numpy(np.stack(targets)))
+        return losses
+
+    def _imported_letter_loss(
+        self, pictures: Callable[[slice], Tensor], words: list[list[int]], letters: Mapping[str, int]
+    ) -> Tensor:
         recognition = self.recognition
         assert recognition is not None
-        letters = self.config.imported.get("letters")
-        if not letters:
-            logits = divided(lambda rows: recognition(pictures(rows)), len(words)).float()
-            return logits, ctc_loss(logits, words)
         shifted = [[letter - 1 + letters["first"] for letter in word] for word in words]
         given = padded(shifted, letters["end"])
-        logits = divided(lambda rows: recognition(pictures(rows), given[rows]), len(words)).float()
-        return logits, letter_loss(logits, shifted, letters["end"])
+        (logits,) = divided(lambda rows: [recognition(pictures(rows), given[rows])], len(words))
+        return letter_loss(logits.float(), shifted, letters["end"])
 
-    def decode(self, logits: np.ndarray) -> Decoded:
-        """Character indices and confidence of each word, by the most probable path."""
-        assert self.charset is not None
-        return make_decoder("greedy", self.config.imported, len(self.charset))(logits)
+    def read(self, pictures: Tensor) -> dict[str, Decoded]:
+        """Character indices and confidence of rectified crops of one width, by each head's most probable path."""
+        assert self.recognition is not None and self.charset is not None
+        logits, *features = outputs_of(self.recognition, pictures)
+        decode = make_decoder("greedy", self.config.imported, len(self.charset))
+        read = {"word": decode(logits.numpy())}
+        if self.attention is not None:
+            read["attention"] = attention.both_ways(self.attention(features[0]).numpy(), len(self.charset))
+        return read
 
     def widths(self, points: Tensor, sizes: Tensor) -> np.ndarray:
         """Width in pixels (N,) at which each word is sampled."""
@@ -185,13 +217,15 @@ class System(nn.Module):
 
     def parts(self) -> dict[str, nn.Module]:
         """The networks that are there, by the names they have on disk."""
-        both = {"rectifier": self.localization, "recognizer": self.recognition}
-        return {name: network for name, network in both.items() if network is not None}
+        known = {"rectifier": self.localization, "recognizer": self.recognition, "attention": self.attention}
+        return {name: network for name, network in known.items() if network is not None}
 
     def description(self, part: str) -> dict[str, Any]:
         """What the weights of a part say of themselves."""
         if part == "rectifier":
             return {"format": 1, "kind": part, **asdict(self.config.localization)}
+        if self.attention is not None and part == "attention":
+            return {"format": 1, "kind": part, **asdict(self.attention.config)}
         assert self.config.recognizer is not None
         if self.config.imported:
             return dict(self.config.imported)

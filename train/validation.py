@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -28,11 +29,11 @@ EPE_SIZE = (192, 64)
 class _Tally:
     """What is counted over a set."""
 
-    accuracy: WordAccuracy = field(default_factory=WordAccuracy)
+    accuracies: dict[str, WordAccuracy] = field(default_factory=lambda: defaultdict(WordAccuracy))
     errors: list[float] = field(default_factory=list)
 
-    def figures(self, name: str, reads: bool) -> dict[str, float]:
-        figures = {f"{name}/word_accuracy": self.accuracy.summary()} if reads else {}
+    def figures(self, name: str) -> dict[str, float]:
+        figures = {f"{name}/{head}_accuracy": accuracy.summary() for head, accuracy in self.accuracies.items()}
         if self.errors:
             figures[f"{name}/end_point_error"] = float(np.mean(self.errors))
         return figures
@@ -71,30 +72,31 @@ class Validation:
                 self._count(tally, batch, points, texts)
                 if start == 0:
                     crops = [sample[0] for sample in samples]
-                    pictures += self._pictures(system, crops, batch, points, texts)
-            figures |= tally.figures(name, system.recognition is not None)
+                    pictures += self._pictures(system, crops, batch, points, texts["word"])
+            figures |= tally.figures(name)
         if pictures:
             cv2.imwrite(str(out / f"rectified-{step:06d}.jpg"), np.concatenate(pictures)[..., ::-1])
         return figures
 
-    def _read(self, system: System, batch: Batch, points: torch.Tensor) -> list[str]:
-        """Greedy texts; crops of one width are read together, as in every runtime."""
-        texts = [""] * len(batch)
+    def _read(self, system: System, batch: Batch, points: torch.Tensor) -> dict[str, list[str]]:
+        """Greedy texts of each head; crops of one width are read together, as in every runtime."""
+        texts: dict[str, list[str]] = defaultdict(lambda: [""] * len(batch))
         if system.recognition is None or system.charset is None:
             return texts
         widths = system.widths(points, batch.sizes)
         for width in np.unique(widths):
             group = np.flatnonzero(widths == width).tolist()
-            logits = system.recognition(system.sample(batch, points, group, int(width)))
-            for index, (classes, _) in zip(group, system.decode(logits.numpy()), strict=True):
-                texts[index] = system.charset.decode(classes)
+            for head, read in system.read(system.sample(batch, points, group, int(width))).items():
+                for index, (classes, _) in zip(group, read, strict=True):
+                    texts[head][index] = system.charset.decode(classes)
         return texts
 
     @staticmethod
-    def _count(tally: _Tally, batch: Batch, points: torch.Tensor, texts: list[str]) -> None:
-        for label, text in zip(batch.labels, texts, strict=True):
-            if normalize(label):
-                tally.accuracy.update(normalize(label), normalize(text))
+    def _count(tally: _Tally, batch: Batch, points: torch.Tensor, texts: dict[str, list[str]]) -> None:
+        for head, read in texts.items():
+            for label, text in zip(batch.labels, read, strict=True):
+                if normalize(label):
+                    tally.accuracies[head].update(normalize(label), normalize(text))
         scale = torch.tensor(EPE_SIZE) / 2
         errors = ((points - batch.control_points) * scale).norm(dim=-1).mean(-1)
         tally.errors += errors[~errors.isnan()].tolist()

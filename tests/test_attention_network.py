@@ -1,0 +1,112 @@
+"""The attention head: reading step by step is what was taught, and the two directions mirror each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from recognizer import Recognizer
+from recognizer.attention_network import AttentionConfig, AttentionHead, positions
+from recognizer.network import RecognitionNetwork, RecognizerConfig
+from recognizer.recognizer import build_attention
+from rectify.engine import load_engine
+from train.export import export
+from train.weights import save_network
+
+CONFIG = AttentionConfig(charset="abc", features=32, units=16, embedding=8, heads=2, steps=6)
+READER = RecognizerConfig(charset="abc", stem=8, channels=(8, 8, 8), blocks=(0, 0, 0), hidden=16)
+
+
+@pytest.fixture
+def head() -> AttentionHead:
+    torch.manual_seed(2)
+    return AttentionHead(CONFIG).eval()
+
+
+@pytest.fixture
+def features() -> torch.Tensor:
+    return torch.randn(3, 12, 32, generator=torch.Generator().manual_seed(1))
+
+
+def test_reading_step_by_step_equals_reading_all_its_letters_at_once(
+    head: AttentionHead, features: torch.Tensor
+) -> None:
+    read = head(features)
+    assert read.shape == (3, 2, 6, 4)
+    given = read.argmax(3)[:, :, :-1]
+    torch.testing.assert_close(head(features, given), read, atol=1e-5, rtol=0)
+
+
+def test_a_letter_does_not_depend_on_later_ones(head: AttentionHead, features: torch.Tensor) -> None:
+    one, other = torch.tensor([[[1, 2, 3]] * 2] * 3), torch.tensor([[[1, 3, 3]] * 2] * 3)
+    first, second = head(features, one), head(features, other)
+    torch.testing.assert_close(first[:, :, :2], second[:, :, :2])
+    assert not torch.allclose(first[:, :, 2], second[:, :, 2])
+
+
+def test_the_second_direction_reads_the_mirrored_frames(head: AttentionHead, features: torch.Tensor) -> None:
+    head.backwards.load_state_dict(head.forwards.state_dict())
+    read, mirrored = head(features), head(features.flip(1))
+    torch.testing.assert_close(read[:, 1], mirrored[:, 0])
+    maps, mirrored_maps = (
+        head.maps(given, torch.ones(3, 2, 4, dtype=torch.long)) for given in (features, features.flip(1))
+    )
+    torch.testing.assert_close(maps[:, 1], mirrored_maps[:, 0].flip(2))
+
+
+def test_maps_are_shares_of_the_frames(head: AttentionHead, features: torch.Tensor) -> None:
+    maps = head.maps(features, torch.ones(3, 2, 4, dtype=torch.long))
+    assert maps.shape == (3, 2, 5, 12)
+    torch.testing.assert_close(maps.sum(3), torch.ones(3, 2, 5))
+    assert (maps >= 0).all()
+
+
+def test_places_are_told_apart() -> None:
+    places = positions(40, 16, torch.zeros(1))
+    assert places.shape == (40, 16)
+    distances = torch.cdist(places, places) + 9 * torch.eye(40)
+    assert distances.min() > 0.1
+
+
+@pytest.fixture
+def exported(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    described = {"format": 1, **vars(READER), "height": 32, "stretch": 1.2}
+    described |= {"width_multiple": 16, "min_width": 64, "max_width": 512}
+    reader = RecognitionNetwork(READER)
+    reader(255 * torch.rand(8, 3, 32, 64))
+    save_network(folder / "recognizer.safetensors", reader, {**described, "kind": "recognizer"}, torch.float32)
+    description = {"format": 1, "kind": "attention", **vars(CONFIG)}
+    save_network(folder / "attention.safetensors", AttentionHead(CONFIG), description, torch.float32)
+    differences = export(folder, tmp_path / "out")
+    assert set(differences) == {"recognizer", "attention"}
+    return tmp_path / "out"
+
+
+def test_onnx_equals_torch_on_features_it_was_not_checked_on(exported: Path) -> None:
+    features = np.random.default_rng(4).normal(size=(5, 23, 32)).astype(np.float32)
+    onnx = load_engine(exported / "attention.onnx")(features)
+    halves = load_engine(exported / "attention.safetensors", build=build_attention)(features)
+    assert onnx.shape == (5, 2, 6, 4)
+    np.testing.assert_allclose(onnx, halves, atol=1e-4)
+
+
+def test_a_recogniser_reads_with_either_head(exported: Path) -> None:
+    pictures = np.random.default_rng(5).integers(0, 256, (2, 32, 96, 3), dtype=np.uint8)
+    ctc, attention = Recognizer(exported), Recognizer(exported, decoder="attention")
+    np.testing.assert_array_equal(ctc.logits(pictures), attention.logits(pictures))
+    assert attention.letter_logits(pictures).shape == (2, 2, 6, 4)
+    assert all(0 <= reading.confidence <= 1 and set(reading.text) <= set("abc") for reading in attention.read(pictures))
+    with pytest.raises(ValueError, match="attention"):
+        ctc.letter_logits(pictures)
+
+
+def test_weights_without_the_head_say_so(exported: Path) -> None:
+    with pytest.raises(ValueError, match="holds no attention"):
+        Recognizer(exported / "recognizer.onnx", decoder="attention")

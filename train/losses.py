@@ -17,12 +17,18 @@ IGNORE = -100
 """Frame target of words without known alignment; cross-entropy leaves it out."""
 LETTER_CORE = 0.6
 """The middle part of a letter that its frames are to show; between two cores lies the blank."""
+HEIGHTS = (1.5, 0.5)
+"""Heights that a normalised unit of x and of y is long in a crop of the usual shape, so that a pixel along the word
+counts as much as one across it."""
+NEAR = 0.02
+"""Heights about which a distance counts fully; what is nearer counts by its square."""
 REACH = 1.2
 """Control points beyond this get a penalty of their own: the border gives them no other gradient."""
 
 
 def geometry_loss(predicted: Tensor, true: Tensor, cols: int, end_weight: float) -> Tensor:
-    """Smooth-L1 between control points (N, K, 2), mean over the samples whose truth is known (not NaN).
+    """Distances between control points (N, K, 2), in heights of a crop three times as wide as high, squared below
+    ``NEAR``; mean over the samples whose truth is known (not NaN).
 
     Args:
         end_weight: of the first and last column against the rest; a letter cut off costs more than a bent one.
@@ -30,11 +36,12 @@ def geometry_loss(predicted: Tensor, true: Tensor, cols: int, end_weight: float)
     known = ~torch.isnan(true[:, 0, 0])
     if not known.any():
         return predicted.sum() * 0
-    errors = F.smooth_l1_loss(predicted[known], true[known], reduction="none", beta=0.05)
+    distances = ((predicted[known] - true[known]) * torch.tensor(HEIGHTS)).square().sum(2)
+    errors = (distances + NEAR**2).sqrt() - NEAR
     weights = torch.ones(cols, dtype=errors.dtype)
     weights[[0, -1]] = end_weight
     weights = weights / weights.mean()
-    return (errors.unflatten(1, (-1, cols)) * weights[:, None]).mean()
+    return (errors.unflatten(1, (-1, cols)) * weights).mean()
 
 
 def outline_loss(predicted: Tensor, true: Tensor, rows: int, cols: int) -> Tensor:

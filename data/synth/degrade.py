@@ -13,16 +13,20 @@ from data.synth.paint import Image, noise, smooth_field
 Rng = np.random.Generator
 
 
-def degrade(image: Image, rng: Rng) -> NDArray[np.uint8]:
-    """A clean picture (H, W, 3) float32 in 0..255 as a photograph, uint8, of the same size or smaller."""
+def degrade(image: Image, text_height: float, rng: Rng) -> NDArray[np.uint8]:
+    """A clean picture (H, W, 3) float32 in 0..255 as a photograph, uint8, of the same size or smaller.
+
+    Args:
+        text_height: in pixels; small letters bear less.
+    """
     if rng.random() < 0.25:
         image = image * (0.55 + 0.9 * smooth_field(image.shape, rng, 4))[..., None]
     if rng.random() < 0.30:
         image = _contrast(image, rng)
     if rng.random() < 0.45:
-        image = _blur(image, rng)
+        image = _blur(image, text_height, rng)
     if rng.random() < 0.25:
-        image = _low_resolution(image, rng)
+        image = _low_resolution(image, text_height, rng)
     if rng.random() < 0.45:
         image = _noisy(image, rng)
     return np.clip(image, 0, 255).astype(np.uint8)
@@ -37,11 +41,11 @@ def encode(image: NDArray[np.uint8], rng: Rng) -> bytes:
 
 def _contrast(image: Image, rng: Rng) -> Image:
     middle = np.float32(rng.uniform(60, 195))
-    return middle + (image - middle) * np.float32(rng.uniform(0.35, 1.15))
+    return middle + (image - middle) * np.float32(rng.uniform(0.4, 1.15))
 
 
-def _blur(image: Image, rng: Rng) -> Image:
-    strength = min(2.2, max(0.3, image.shape[0] / 32 * rng.uniform(0.3, 1.3)))
+def _blur(image: Image, text_height: float, rng: Rng) -> Image:
+    strength = min(2.2, max(0.3, text_height / 24 * rng.uniform(0.2, 1.2)))
     if rng.random() < 0.75:
         return cv2.GaussianBlur(image, (0, 0), strength)
     reach = 2 * round(strength * 1.5) + 1
@@ -53,10 +57,10 @@ def _blur(image: Image, rng: Rng) -> Image:
     return cv2.filter2D(image, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REPLICATE)
 
 
-def _low_resolution(image: Image, rng: Rng) -> Image:
+def _low_resolution(image: Image, text_height: float, rng: Rng) -> Image:
     """Fewer pixels, in two cases of five enlarged again; text keeps about 8 pixels of height."""
     height, width = image.shape[:2]
-    scale = max(rng.uniform(0.3, 0.85), min(1.0, 12 / height))
+    scale = max(rng.uniform(0.3, 0.85), min(1.0, 8 / text_height))
     small = cv2.resize(
         image, (max(8, round(width * scale)), max(8, round(height * scale))), interpolation=cv2.INTER_AREA
     )

@@ -8,6 +8,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+FAINT = 10.0
+"""Difference of mean colours, of 255, from which letters are seen on a plain ground."""
+LOST = 0.45
+"""The same as a share of the ground's own unrest."""
+
 Rng = np.random.Generator
 Image = NDArray[np.float32]
 
@@ -31,6 +36,18 @@ def paint(mask: Image, rng: Rng) -> Image:
     return _over(image, letters, mask * opacity)
 
 
+def is_legible(image: NDArray[np.uint8], mask: Image) -> bool:
+    """Whether the letters whose coverage is ``mask`` (0..1, of any size) still stand out in a picture (H, W, 3)."""
+    weights = cv2.resize(mask, image.shape[1::-1], interpolation=cv2.INTER_AREA)[..., None]
+    pixels = image.astype(np.float32)
+    letters = (pixels * weights).sum((0, 1)) / max(1e-3, float(weights.sum()))
+    rest = 1 - weights
+    ground = (pixels * rest).sum((0, 1)) / max(1e-3, float(rest.sum()))
+    unrest = np.sqrt((np.square(pixels - ground) * rest).sum((0, 1)) / max(1e-3, float(rest.sum())))
+    contrast = np.abs(letters - ground)
+    return bool(contrast.max() > FAINT and (contrast / (unrest + FAINT)).max() > LOST)
+
+
 def noise(shape: tuple[int, ...], rng: Rng) -> Image:
     """Standard normal noise (H, W), cut from a fixed field at a random place and tiled where it is too small."""
     height, width = shape[:2]
@@ -52,7 +69,7 @@ def background(shape: tuple[int, ...], color: Image, rng: Rng) -> Image:
     kind = rng.random()
     if kind < 0.25:
         return image
-    spread = rng.normal(0, 28, 3).astype(np.float32)
+    spread = _spread(28, rng)
     if kind < 0.45:
         image += _ramp(shape, rng)[..., None] * spread * 1.5
     elif kind < 0.68:
@@ -65,6 +82,13 @@ def background(shape: tuple[int, ...], color: Image, rng: Rng) -> Image:
     else:
         _blocks(image, rng)
     return image
+
+
+def _spread(deviation: float, rng: Rng) -> Image:
+    """How far a colour strays, (3,) float32: mostly in brightness, as light and dirt make it."""
+    brightness, hue = rng.normal(0, deviation), rng.normal(0, deviation, 3)
+    share = rng.random() if rng.random() < 0.4 else 0.15
+    return np.asarray((1 - share) * brightness + share * hue, np.float32)
 
 
 def _colors(rng: Rng) -> tuple[Image, Image]:
@@ -97,7 +121,7 @@ def _ink(shape: tuple[int, ...], color: Image, rng: Rng) -> Image:
     kind = rng.random()
     if kind < 0.75:
         return color
-    spread = rng.normal(0, 22, 3).astype(np.float32)
+    spread = _spread(22, rng)
     field = _ramp(shape, rng) if kind < 0.88 else smooth_field(shape, rng, 9) - 0.5
     return color + field[..., None] * spread
 

@@ -15,13 +15,15 @@ from data.synth.degrade import degrade, encode
 from data.synth.fonts import Face, FlatWord, FontBook, MissingGlyph, put, set_word
 from data.synth.geometry import WordGeometry
 from data.synth.layout import draw_geometry, flat_coordinates
-from data.synth.paint import paint
+from data.synth.paint import is_legible, paint
 from data.synth.words import WordSource
 from rectify.conventions import to_pixels
 
 Rng = np.random.Generator
 
 _TRIES = 50
+_PAINTS = 3
+"""Colours tried until the letters stand out; a few words in a thousand do not, as in photographs."""
 _SHARPNESS = 1.2
 """Flat pixels kept for each pixel of the crop; more would alias, fewer would blur."""
 
@@ -67,7 +69,12 @@ class Renderer:
         geometry = draw_geometry(width / height, word.characters, rng)
         if rng.random() < 0.2:
             word = self._among_others(word, face, rng)
-        image = degrade(paint(_place(word, geometry), rng), rng)
+        text_height = _text_height(geometry)
+        mask = _place(word, geometry, text_height)
+        for _ in range(_PAINTS):
+            image = degrade(paint(mask, rng), text_height, rng)
+            if is_legible(image, mask):
+                break
         # The camera may have taken pixels away; normalised coordinates do not mind.
         geometry = replace(geometry, size=(image.shape[1], image.shape[0]))
         return SyntheticWord(encode(image, rng), text, geometry)
@@ -112,10 +119,14 @@ def _spacing(rng: Rng) -> float:
     return float(rng.uniform(0.0, 0.4))
 
 
-def _place(word: FlatWord, geometry: WordGeometry) -> NDArray[np.float32]:
-    """Coverage (H, W) of the word in its crop, 0..1."""
+def _text_height(geometry: WordGeometry) -> float:
+    """Largest height of the letters in pixels of the crop."""
     outline = to_pixels(geometry.outline(5), geometry.size)
-    text_height = float(np.linalg.norm(outline[:5] - outline[5:][::-1], axis=1).max())
+    return float(np.linalg.norm(outline[:5] - outline[5:][::-1], axis=1).max())
+
+
+def _place(word: FlatWord, geometry: WordGeometry, text_height: float) -> NDArray[np.float32]:
+    """Coverage (H, W) of the word in its crop, 0..1."""
     shrink = min(1.0, _SHARPNESS * text_height / word.ink_size[1])
     coverage, shrink_x, shrink_y = word.coverage, 1.0, 1.0
     if shrink < 0.9:

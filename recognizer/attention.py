@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recognizer.ctc import Decoded, Logits, log_softmax
 
@@ -43,8 +44,25 @@ def both_ways(logits: Logits, characters: int) -> Decoded:
 
     Source: Shi et al., ASTER, PAMI 2018, section 3.2.3.
     """
+    return [read for read, _ in read_with_maps(logits, np.empty((*logits.shape[:3], 0)), characters)]
+
+
+def read_with_maps(
+    logits: Logits, maps: NDArray[np.floating], characters: int
+) -> list[tuple[tuple[list[int], float], NDArray[np.floating]]]:
+    """``both_ways``, and where each letter of the better reading was looked for.
+
+    Args:
+        maps: (N, 2, T, frames) beside the logits.
+
+    Returns:
+        For each word its reading, and the maps (L, frames) of its L letters from the first on.
+    """
     from_left, from_right = (greedy(logits[:, side], 1, END, characters) for side in (0, 1))
-    return [
-        left if left[1] >= right[1] else (right[0][::-1], right[1])
-        for left, right in zip(from_left, from_right, strict=True)
-    ]
+    chosen = []
+    for left, right, (left_maps, right_maps) in zip(from_left, from_right, maps, strict=True):
+        if left[1] >= right[1]:
+            chosen.append((left, left_maps[: len(left[0])]))
+        else:
+            chosen.append(((right[0][::-1], right[1]), right_maps[: len(right[0])][::-1]))
+    return chosen

@@ -55,17 +55,14 @@ class AttentionHead(nn.Module):
         Returns:
             (N, 2, steps, classes) logits, with ``letters`` (N, 2, L + 1, classes).
         """
-        mirrored = features.flip(1)
-        if letters is None:
-            return torch.stack([self.forwards.read(features), self.backwards.read(mirrored)], dim=1)
-        from_left, from_right = letters.unbind(1)
-        return torch.stack([self.forwards(features, from_left)[0], self.backwards(mirrored, from_right)[0]], dim=1)
+        return self.outputs(features, letters)[0]
 
-    def maps(self, features: Tensor, letters: Tensor) -> Tensor:
-        """Where each letter looks: (N, 2, L + 1, T), sums of 1 over the frames from left to right; see ``forward``."""
-        from_left = self.forwards(features, letters[:, 0])[1]
-        from_right = self.backwards(features.flip(1), letters[:, 1])[1].flip(2)
-        return torch.stack([from_left, from_right], dim=1)
+    def outputs(self, features: Tensor, letters: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The logits, and where each letter looks: (N, 2, steps or L + 1, T), shares of the frames from the left."""
+        given = (None, None) if letters is None else letters.unbind(1)
+        scores, weights = self.forwards(features, given[0])
+        mirrored_scores, mirrored_weights = self.backwards(features.flip(1), given[1])
+        return torch.stack([scores, mirrored_scores], 1), torch.stack([weights, mirrored_weights.flip(2)], 1)
 
 
 class Decoder(nn.Module):
@@ -92,24 +89,27 @@ class Decoder(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         self.output = nn.Linear(config.units, classes)
 
-    def forward(self, features: Tensor, letters: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, features: Tensor, letters: Tensor | None) -> tuple[Tensor, Tensor]:
         """Scores (N, L + 1, classes) after each of the letters (N, L), from before the first, and the mean weight
-        (N, L + 1, T) of each frame."""
+        (N, L + 1, T) of each frame; without letters those of ``steps`` letters, the best of each step fed back."""
+        if letters is None:
+            return self._read(features)
         before = F.pad(letters, (1, 0), value=END)  # the end also stands for what is before the first letter
         states = self.state(self.embedding(before))[0]
         return self._look(states, 0, *self._frames(features))
 
-    def read(self, features: Tensor) -> Tensor:
-        """Scores (N, steps, classes), the best letter of each step fed back."""
+    def _read(self, features: Tensor) -> tuple[Tensor, Tensor]:
         frames = self._frames(features)
         before = features.new_full((features.shape[0],), END, dtype=torch.long)
         hidden = memory = features.new_zeros(features.shape[0], self.state.hidden_size)
-        scores = []
+        scores: list[Tensor] = []
+        weights: list[Tensor] = []
         for step in range(self.steps):
             hidden, memory = self._advance(self.embedding(before), hidden, memory)
-            scores.append(self._look(hidden[:, None], step, *frames)[0])
+            for kept, found in zip((scores, weights), self._look(hidden[:, None], step, *frames), strict=True):
+                kept.append(found)
             before = scores[-1].squeeze(1).argmax(1)
-        return torch.cat(scores, dim=1)
+        return torch.cat(scores, dim=1), torch.cat(weights, dim=1)
 
     def _advance(self, letter: Tensor, hidden: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
         """One step of ``state``, written out, since a cell has no counterpart in ONNX."""

@@ -119,9 +119,21 @@ class Recognizer:
         Raises:
             ValueError: images of another shape or type, or another decoder than ``attention``.
         """
+        return self._letters(images)[0]
+
+    def draw_attention(self, image: NDArray[np.uint8]) -> Image:
+        """A picture of where the attention head looked for each letter of a flat word (height, W, 3); see
+        ``attention_picture.draw_attention`` and ``letter_logits``."""
+        from recognizer.attention_picture import draw_attention
+
+        logits, maps = self._letters(image[None])
+        (((indices, _), looked),) = attention.read_with_maps(logits, maps, len(self.charset))
+        return draw_attention(image, looked, self.charset.decode(indices))
+
+    def _letters(self, images: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         if self._attention is None:
             raise ValueError("the attention head is loaded by Recognizer(decoder='attention')")
-        return self._attention(self._outputs(images)[1])
+        return self._attention.outputs(self._outputs(np.asarray(images))[1])
 
     def _outputs(self, images: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         """CTC logits, and what else the network gives: the features that an attention head reads."""

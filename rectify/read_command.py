@@ -72,6 +72,8 @@ class Result:
     text: str | None = None
     """None where nothing was to be read."""
     confidence: float | None = None
+    attention: Image | None = None
+    """Where the attention head looked for each letter, if that is to be drawn."""
 
 
 Reader = Callable[["Sequence[Image]"], "list[Result]"]
@@ -107,6 +109,12 @@ def build_parser() -> argparse.ArgumentParser:
     add("images", nargs="*", metavar="IMAGE", help="picture, folder of pictures, or - for standard input")
     add("-o", dest="output", type=Path, metavar="DIR", help="save the straightened crops here, as PNG")
     add("--overlay", type=Path, metavar="DIR", help="save the crops with their control points drawn here, as PNG")
+    add(
+        "--attention",
+        type=Path,
+        metavar="DIR",
+        help="save pictures of where the attention head looked for each letter here; with --decoder attention",
+    )
     add("--json", action="store_true", help="print one JSON object a line")
     add(
         "--engine",
@@ -160,6 +168,8 @@ def check_engine_options(arguments: argparse.Namespace) -> None:
         raise ValueError(f"--decoder {arguments.decoder} is for the builtin engine, not for {arguments.engine}")
     if arguments.engine != BUILTIN and arguments.lexicon:
         raise ValueError(f"--lexicon is for the builtin engine, not for {arguments.engine}")
+    if arguments.attention and arguments.decoder != "attention":
+        raise ValueError("--attention DIR draws what the attention head does: add --decoder attention")
     if arguments.margin:
         from rectify.conventions import extent_of
 
@@ -182,9 +192,12 @@ def _reading_engine(arguments: argparse.Namespace) -> Reader:
         lexicon=_lexicon(arguments.lexicon),
     )
 
+    def drawn(word: Image) -> Image | None:
+        return pipeline.recognizer.draw_attention(word) if arguments.attention else None
+
     def read(images: Sequence[Image]) -> list[Result]:
         return [
-            Result(r.control_points, r.rows, r.cols, r.rectified, margin, r.text, r.confidence)
+            Result(r.control_points, r.rows, r.cols, r.rectified, margin, r.text, r.confidence, drawn(r.crop))
             for r in pipeline(list(images))
         ]
 
@@ -236,7 +249,7 @@ class _Run:
         """Writes a line; beside a progress bar, above it."""
         self.taken: set[str] = set()
         """Files that no result may replace."""
-        self.outputs = [folder for folder in (arguments.output, arguments.overlay) if folder]
+        self.outputs = [folder for folder in (arguments.output, arguments.overlay, arguments.attention) if folder]
         self.plain = len(arguments.images) == 1 and not os.path.isdir(arguments.images[0])
         """One picture prints its text alone; what a folder prints does not depend on how many it holds."""
 
@@ -284,10 +297,16 @@ class _Run:
         points, rows, cols = result.control_points, result.rows, result.cols
         # A crop that was left alone is saved as it is.
         straight = partial(flatten, margin=result.margin) if result.rectified else _as_it_is
-        for folder, make in ((self.arguments.output, straight), (self.arguments.overlay, draw_overlay)):
+        pictures = [
+            (folder, partial(make, image, points, rows, cols))
+            for folder, make in ((self.arguments.output, straight), (self.arguments.overlay, draw_overlay))
+        ]
+        if result.attention is not None:
+            pictures.append((self.arguments.attention, partial(_as_it_is, result.attention)))
+        for folder, picture in pictures:
             if folder:
                 try:
-                    write_png(self._free_path(folder / source.stem), make(image, points, rows, cols))
+                    write_png(self._free_path(folder / source.stem), picture())
                 except OSError as error:
                     self._complain(f"{source.label}: cannot save: {error}")
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recognizer.attention import both_ways, greedy
+from recognizer.attention import both_ways, greedy, read_with_maps
+from recognizer.attention_picture import draw_attention
 
 
 def logits(*classes: int, count: int = 6, certainty: float = 0.9) -> np.ndarray:
@@ -55,3 +56,22 @@ def test_the_more_certain_direction_is_read() -> None:
     assert confidence == pytest.approx(0.9)
     ((letters, _),) = both_ways(np.stack([from_right, from_left], axis=1), characters=5)
     assert letters == [1, 3]
+
+
+def test_maps_follow_the_letters_of_the_better_direction() -> None:
+    from_left, from_right = logits(2, 1, 0, certainty=0.8), logits(1, 3, 0, certainty=0.9)
+    maps = np.arange(2 * 3)[None, :, None].repeat(4, axis=2).reshape(1, 2, 3, 4)
+    (((letters, _), looked),) = read_with_maps(np.stack([from_left, from_right], axis=1), maps, characters=5)
+    assert letters == [3, 1]
+    np.testing.assert_array_equal(looked[:, 0], [4, 3])
+
+
+def test_the_picture_glows_where_a_letter_was_looked_for() -> None:
+    word = np.full((32, 64, 3), 128, np.uint8)
+    maps = np.eye(16)[[2, 13]]
+    picture = draw_attention(word, maps, "ab")
+    assert picture.shape == (2 * 130, 4 * 64 + 40, 3)
+    red = picture[..., 0].astype(int) - picture[..., 2]
+    first, second = red[64, 40:], red[130 + 64, 40:]
+    assert abs(first.argmax() - 40) <= 8 and abs(second.argmax() - 216) <= 8
+    assert draw_attention(word, maps[:0], "").shape == (130, 4 * 64 + 40, 3)

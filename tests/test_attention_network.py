@@ -35,10 +35,11 @@ def features() -> torch.Tensor:
 def test_reading_step_by_step_equals_reading_all_its_letters_at_once(
     head: AttentionHead, features: torch.Tensor
 ) -> None:
-    read = head(features)
+    read, looked = head.outputs(features)
     assert read.shape == (3, 2, 6, 4)
-    given = read.argmax(3)[:, :, :-1]
-    torch.testing.assert_close(head(features, given), read, atol=1e-5, rtol=0)
+    scores, maps = head.outputs(features, read.argmax(3)[:, :, :-1])
+    torch.testing.assert_close(scores, read, atol=1e-5, rtol=0)
+    torch.testing.assert_close(maps, looked, atol=1e-5, rtol=0)
 
 
 def test_a_letter_does_not_depend_on_later_ones(head: AttentionHead, features: torch.Tensor) -> None:
@@ -52,14 +53,13 @@ def test_the_second_direction_reads_the_mirrored_frames(head: AttentionHead, fea
     head.backwards.load_state_dict(head.forwards.state_dict())
     read, mirrored = head(features), head(features.flip(1))
     torch.testing.assert_close(read[:, 1], mirrored[:, 0])
-    maps, mirrored_maps = (
-        head.maps(given, torch.ones(3, 2, 4, dtype=torch.long)) for given in (features, features.flip(1))
-    )
+    letters = torch.ones(3, 2, 4, dtype=torch.long)
+    maps, mirrored_maps = head.outputs(features, letters)[1], head.outputs(features.flip(1), letters)[1]
     torch.testing.assert_close(maps[:, 1], mirrored_maps[:, 0].flip(2))
 
 
 def test_maps_are_shares_of_the_frames(head: AttentionHead, features: torch.Tensor) -> None:
-    maps = head.maps(features, torch.ones(3, 2, 4, dtype=torch.long))
+    maps = head.outputs(features, torch.ones(3, 2, 4, dtype=torch.long))[1]
     assert maps.shape == (3, 2, 5, 12)
     torch.testing.assert_close(maps.sum(3), torch.ones(3, 2, 5))
     assert (maps >= 0).all()
@@ -72,11 +72,10 @@ def test_places_are_told_apart() -> None:
     assert distances.min() > 0.1
 
 
-@pytest.fixture
-def exported(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
-    folder = tmp_path / "weights"
-    folder.mkdir()
+    folder = tmp_path_factory.mktemp("weights")
     described = {"format": 1, **vars(READER), "height": 32, "stretch": 1.2}
     described |= {"width_multiple": 16, "min_width": 64, "max_width": 512}
     reader = RecognitionNetwork(READER)
@@ -84,9 +83,9 @@ def exported(tmp_path: Path) -> Path:
     save_network(folder / "recognizer.safetensors", reader, {**described, "kind": "recognizer"}, torch.float32)
     description = {"format": 1, "kind": "attention", **vars(CONFIG)}
     save_network(folder / "attention.safetensors", AttentionHead(CONFIG), description, torch.float32)
-    differences = export(folder, tmp_path / "out")
+    differences = export(folder, folder / "out")
     assert set(differences) == {"recognizer", "attention"}
-    return tmp_path / "out"
+    return folder / "out"
 
 
 def test_onnx_equals_torch_on_features_it_was_not_checked_on(exported: Path) -> None:
@@ -103,6 +102,8 @@ def test_a_recogniser_reads_with_either_head(exported: Path) -> None:
     np.testing.assert_array_equal(ctc.logits(pictures), attention.logits(pictures))
     assert attention.letter_logits(pictures).shape == (2, 2, 6, 4)
     assert all(0 <= reading.confidence <= 1 and set(reading.text) <= set("abc") for reading in attention.read(pictures))
+    letters = len(attention.read(pictures[:1])[0].text)
+    assert attention.draw_attention(pictures[0]).shape == (max(1, letters) * (4 * 32 + 2), 4 * 96 + 40, 3)
     with pytest.raises(ValueError, match="attention"):
         ctc.letter_logits(pictures)
 

@@ -33,7 +33,7 @@ OPSET = 18
 _NAMES = {
     "rectifier": ("thumbnail", "control_points"),
     "recognizer": ("image", "logits", "features"),
-    "attention": ("features", "letters"),
+    "attention": ("features", "letters", "places"),
     "orientation": ("image", "logits"),
 }
 """Input and outputs of the graph by kind of network; of a classic recogniser's outputs there is only the first."""

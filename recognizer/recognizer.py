@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-ATTENTION = "attention"
-"""Name of the decoder that reads with the attention head."""
+ATTENTION, BOTH = "attention", "both"
+"""Names of the decoders that read with the attention head: alone, or beside the CTC head."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ class Recognizer:
     Args:
         weights: a weight file or folder; None takes the shipped ones.
         threads: of the network.
-        decoder: ``greedy`` or ``beam`` for the CTC head, ``attention`` for the attention head; imported weights with
-            an attention head know only ``greedy``.
+        decoder: ``greedy`` or ``beam`` for the CTC head, ``attention`` for the attention head, ``both`` for the more
+            certain of the two, read greedily; imported weights with an attention head know only ``greedy``.
         lexicon: words that a text can be. The most probable of them by the CTC head is read, whatever the decoder.
 
     Raises:
@@ -65,8 +65,9 @@ class Recognizer:
         decoder: str = "greedy",
         lexicon: Lexicon | None = None,
     ) -> None:
-        if decoder not in (*DECODERS, ATTENTION):
-            raise ValueError(f"no decoder {decoder!r}; there are {', '.join((*DECODERS, ATTENTION))}")
+        known = (*DECODERS, ATTENTION, BOTH)
+        if decoder not in known:
+            raise ValueError(f"no decoder {decoder!r}; there are {', '.join(known)}")
         file = select_weights(weights, "recognizer", __file__)
         self._engine: Engine = load_engine(file, threads, build_network)
         self.config = self._engine.config
@@ -75,12 +76,12 @@ class Recognizer:
         if "preparation" in self.config:
             self.preparation = Preparation.from_config(self.config["preparation"])
         self.height = self.preparation.height if self.preparation else int(self.config["height"])
-        self._decode = make_decoder("greedy" if decoder == ATTENTION else decoder, self.config, len(self.charset))
+        self._decoder = decoder
+        self._decode = make_decoder(decoder if decoder in DECODERS else "greedy", self.config, len(self.charset))
         self._attention: Engine | None = None
-        if decoder == ATTENTION:
+        if decoder in (ATTENTION, BOTH):
             head = select_weights(weights, "attention", __file__)
             self._attention = load_engine(head, threads, build_attention)
-        self._temperature = float(self.config.get("confidence_temperature", 1.0))
         self._lexicon = lexicon
         if lexicon is not None:
             self._check_lexicon(lexicon)
@@ -132,7 +133,7 @@ class Recognizer:
 
     def _letters(self, images: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         if self._attention is None:
-            raise ValueError("the attention head is loaded by Recognizer(decoder='attention')")
+            raise ValueError("the attention head is loaded by Recognizer(decoder='attention') or 'both'")
         return self._attention.outputs(self._outputs(np.asarray(images))[1])
 
     def _outputs(self, images: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
@@ -161,10 +162,14 @@ class Recognizer:
 
     def _read_flat(self, images: NDArray[np.uint8], lexicons: Sequence[Lexicon] | None) -> list[Reading]:
         """Flat words of one width."""
+        logits, *features = self._outputs(images)
         if self._attention is None or lexicons is not None:
-            return self._readings(self.logits(images), lexicons)
-        read = attention.both_ways(self.letter_logits(images), len(self.charset))
-        return [Reading(self.charset.decode(indices), confidence) for indices, confidence in read]
+            return self._readings(logits, lexicons)
+        read = attention.both_ways(self._attention(features[0]), len(self.charset))
+        readings = self._calibrated(self._attention.config, [(self.charset.decode(i), c) for i, c in read])
+        if self._decoder == ATTENTION:
+            return readings
+        return list(map(_more_certain, readings, self._readings(logits, None)))
 
     def _read_prepared(
         self,
@@ -196,7 +201,12 @@ class Recognizer:
             read = [(self.charset.decode(indices), confidence) for indices, confidence in self._decode(logits)]
         else:
             read = self._words(logits, lexicons)
-        return [Reading(text, confidence ** (1 / self._temperature)) for text, confidence in read]
+        return self._calibrated(self.config, read)
+
+    @staticmethod
+    def _calibrated(config: Mapping[str, Any], read: list[tuple[str, float]]) -> list[Reading]:
+        temperature = float(config.get("confidence_temperature", 1.0))
+        return [Reading(text, confidence ** (1 / temperature)) for text, confidence in read]
 
     def _words(self, logits: NDArray[np.float32], lexicons: Sequence[Lexicon]) -> list[tuple[str, float]]:
         """The most probable word of each sample's lexicon, and its confidence before calibration."""
@@ -210,6 +220,10 @@ class Recognizer:
         if self.config.get("letters"):
             raise ValueError("a lexicon is for CTC; these weights have an attention head")
         lexicon.spelled(self.charset)
+
+
+def _more_certain(reading: Reading, other: Reading) -> Reading:
+    return reading if reading.confidence >= other.confidence else other
 
 
 def make_decoder(name: str, config: Mapping[str, Any], characters: int) -> Callable[[Logits], Decoded]:

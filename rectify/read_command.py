@@ -25,7 +25,7 @@ STDIN = "-"
 BUILTIN, NONE = "builtin", "none"
 """Choices of --engine besides the names of other engines."""
 
-DECODERS = {"ctc": "greedy", "ctc-beam": "beam", "attention": "attention"}
+DECODERS = {"ctc": "greedy", "ctc-beam": "beam", "attention": "attention", "both": "both"}
 """Choices of --decoder, and what ``Pipeline`` calls them."""
 
 BAR_FROM = 64
@@ -113,7 +113,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--attention",
         type=Path,
         metavar="DIR",
-        help="save pictures of where the attention head looked for each letter here; with --decoder attention",
+        help="save pictures of where the attention head looked for each letter here; with its --decoder",
     )
     add("--json", action="store_true", help="print one JSON object a line")
     add(
@@ -168,8 +168,8 @@ def check_engine_options(arguments: argparse.Namespace) -> None:
         raise ValueError(f"--decoder {arguments.decoder} is for the builtin engine, not for {arguments.engine}")
     if arguments.engine != BUILTIN and arguments.lexicon:
         raise ValueError(f"--lexicon is for the builtin engine, not for {arguments.engine}")
-    if arguments.attention and arguments.decoder != "attention":
-        raise ValueError("--attention DIR draws what the attention head does: add --decoder attention")
+    if arguments.attention and arguments.decoder not in ("attention", "both"):
+        raise ValueError("--attention DIR draws what the attention head does: add --decoder attention or both")
     if arguments.margin:
         from rectify.conventions import extent_of
 

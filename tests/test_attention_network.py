@@ -102,6 +102,9 @@ def test_a_recogniser_reads_with_either_head(exported: Path) -> None:
     np.testing.assert_array_equal(ctc.logits(pictures), attention.logits(pictures))
     assert attention.letter_logits(pictures).shape == (2, 2, 6, 4)
     assert all(0 <= reading.confidence <= 1 and set(reading.text) <= set("abc") for reading in attention.read(pictures))
+    both = Recognizer(exported, decoder="both").read(pictures)
+    for chosen, *pair in zip(both, ctc.read(pictures), attention.read(pictures), strict=True):
+        assert chosen in pair and chosen.confidence == max(reading.confidence for reading in pair)
     letters = len(attention.read(pictures[:1])[0].text)
     assert attention.draw_attention(pictures[0]).shape == (max(1, letters) * (4 * 32 + 2), 4 * 96 + 40, 3)
     with pytest.raises(ValueError, match="attention"):

@@ -76,7 +76,7 @@ def words(tmp_path: Path) -> str:
 class Sure:
     """A pipeline that reads "ab" everywhere, 0.9 sure of it before its weights are calibrated."""
 
-    def __init__(self, weights: str) -> None:
+    def __init__(self, weights: str, decoder: str) -> None:
         self.temperature = read_weight_file(weights).config.get(KEY, 1.0)
 
     def read(self, image: Image) -> Reading:

@@ -1,6 +1,6 @@
-"""Fits the temperature of a recogniser's confidences on held-back training words and stores it in its weights.
+"""Fits the temperature of a head's confidences on held-back training words and stores it in the weights.
 
-    python -m train.calibrate WEIGHTS LMDB... [--dry-run]
+    python -m train.calibrate WEIGHTS LMDB... [--decoder attention] [--dry-run]
 
 WEIGHTS is what ``export`` or training wrote, or ``shipped``. Every 16th word of the LMDBs is read, those that the
 trainings hold back (``hold_out: 16``); never give it a test set. Prints the expected calibration error on these words
@@ -21,6 +21,7 @@ import numpy as np
 from data.loader import find_lmdbs
 from data.reader import LmdbReader
 from recognizer.pipeline import Pipeline
+from rectify.read_command import DECODERS
 from rectify.weights_io import METADATA_KEY, WeightFile, find_weights, read_weight_file
 from train.calibration import expected_calibration_error, fit_temperature
 from train.crops import read_crop
@@ -29,6 +30,8 @@ from train.output import complain, progress
 
 HOLD_OUT = 16
 KEY = "confidence_temperature"
+KINDS = {"ctc": "recognizer", "attention": "attention"}
+"""Which weights hold the temperature of a decoder."""
 
 Verdicts = list[tuple[float, bool]]
 """Confidence of each reading and whether it is right."""
@@ -39,11 +42,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("weights", metavar="WEIGHTS")
     parser.add_argument("lmdb", nargs="+", metavar="LMDB", help="datasets to train on, or folders of them")
+    parser.add_argument("--decoder", choices=list(KINDS), default="ctc", help="whose confidences (default %(default)s)")
     parser.add_argument("--dry-run", action="store_true", help="print only")
     options = parser.parse_args(argv)
     try:
-        files = _recognizer_files(options.weights)
-        pipeline = Pipeline(None if options.weights == "shipped" else options.weights)
+        files = _files(options.weights, KINDS[options.decoder])
+        weights = None if options.weights == "shipped" else options.weights
+        pipeline = Pipeline(weights, decoder=DECODERS[options.decoder])
         verdicts = [v for folder in find_lmdbs(options.lmdb) for v in _read(LmdbReader(folder), pipeline)]
         if len(verdicts) < 2:
             raise ValueError("no words were held back in these datasets")
@@ -96,14 +101,14 @@ def _crossed(verdicts: Verdicts) -> float:
     return _error(cured, 1.0)
 
 
-def _recognizer_files(weights: str) -> list[WeightFile]:
-    """Every file of the recogniser in a folder, or the one named."""
+def _files(weights: str, kind: str) -> list[WeightFile]:
+    """Every file of that kind in a folder, or the one named."""
     place = Path(__file__).parents[1] / "recognizer" / "weights" if weights == "shipped" else Path(weights)
     find_weights(place)  # a clear error for what holds none
     paths = [*sorted(place.glob("*.onnx")), *sorted(place.glob("*.safetensors"))] if place.is_dir() else [place]
-    files = [file for file in map(read_weight_file, paths) if file.kind == "recognizer"]
+    files = [file for file in map(read_weight_file, paths) if file.kind == kind]
     if not files:
-        raise ValueError(f"{weights}: holds no recogniser")
+        raise ValueError(f"{weights}: holds no {kind}")
     return files
 
 

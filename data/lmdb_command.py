@@ -129,10 +129,9 @@ def _merge(args: argparse.Namespace) -> int:
 
 def _filter(args: argparse.Namespace) -> int:
     from data.transform import Wanted, filter_dataset
+    from recognizer.charset import read_charset
 
-    charset = args.charset
-    if args.charset_file:
-        charset = "".join(args.charset_file.read_text(encoding="utf-8-sig").split())
+    charset = read_charset(args.charset_file) if args.charset_file else args.charset
     bounds = {f"{end}_{name}": getattr(args, f"{end}_{name}") for end in ("min", "max") for name in _BOUNDS}
     return _finish(args.out, filter_dataset(args.folder, args.out, Wanted(charset, **bounds), _complain, _progress))
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import string
 from collections.abc import Iterable
+from pathlib import Path
 
 ASCII94 = string.digits + string.ascii_letters + string.punctuation
 """The 94 printable ASCII characters without the space; the default."""
@@ -59,3 +61,17 @@ class Charset:
     def keep(self, text: str) -> str:
         """The text without the characters that are not in the charset."""
         return "".join(c for c in text if c in self._index)
+
+
+def read_charset(path: str | os.PathLike[str]) -> str:
+    """The characters of a text file, in their order; white space between them does not count.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: no characters, or one of them twice.
+    """
+    characters = "".join(Path(path).read_text(encoding="utf-8-sig").split())
+    try:
+        return Charset(characters).characters
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None

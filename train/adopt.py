@@ -1,16 +1,44 @@
-"""Goes on training with weights of another project: the configuration takes over what they were made for."""
+"""Goes on training with weights: the configuration takes over what they were made for."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from typing import Any
 
 from recognizer.classic.config import ARCHITECTURE
+from recognizer.network import RecognizerConfig
 from recognizer.preparation import Preparation
+from rectify.network import LocalizationConfig
 from train.config import Config, Sampling
 from train.weights import find_safetensors
 
 WIDEST = 512
 """Pixels up to which pictures grow that are not of one width."""
+
+
+_SHAPES: dict[str, dict[str, type]] = {
+    "rectifier": {"localization": LocalizationConfig},
+    "recognizer": {"recognizer": RecognizerConfig, "sampling": Sampling},
+}
+"""Sections of the configuration that the weights of each kind of network speak of."""
+
+
+def adopt_shapes(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings, with the shapes and the charset of the networks that ``init`` names where nothing else is set.
+
+    Raises:
+        FileNotFoundError, ValueError: ``init`` names no weights.
+    """
+    adopted = dict(tree)
+    files = find_safetensors(str(tree["init"])) if tree.get("init") else {}
+    for kind, file in files.items():
+        if "architecture" in file.config or (kind == "recognizer" and tree.get("recognizer", {}) is None):
+            continue
+        for section, shape in _SHAPES.get(kind, {}).items():
+            known = {field.name: file.config[field.name] for field in fields(shape) if field.name in file.config}
+            adopted[section] = {**known, **tree.get(section, {})}
+    return adopted
 
 
 def adopt_imported(config: Config) -> Config:

@@ -6,7 +6,7 @@ import dataclasses
 import difflib
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import yaml
 
 from data.loader import Source
 from recognizer.attention_network import AttentionConfig
+from recognizer.charset import read_charset
 from recognizer.network import RecognizerConfig
 from rectify.network import LocalizationConfig
 
@@ -78,7 +79,8 @@ class Config:
     """Of the recogniser's arithmetic: ``float32``, or ``bf16`` for less time where the processor has it. Weights, the
     localization network, the spline and the losses stay in float32."""
     init: str = ""
-    """Weights to start from: a run, an exported folder, or ``shipped``. Parts it lacks start fresh."""
+    """Weights to start from: a run, an exported folder, or ``shipped``. Networks it lacks start fresh, and so do
+    characters that are new in the charset. Shapes that are not set here are those of the weights."""
     localization: LocalizationConfig = field(default_factory=LocalizationConfig)
     recognizer: RecognizerConfig | None = field(default_factory=RecognizerConfig)
     """None trains the localization network alone."""
@@ -94,6 +96,11 @@ class Config:
     """Highest rate of AdamW; cosine to a hundredth of it after the warm-up."""
     localization_rate: float = 0.3
     """Rate of the localization network, relative: the recogniser's gradient must not throw it off (ASTER, MORAN)."""
+    carried_rate: float = 1.0
+    """Rate of the parameters that ``init`` brought, relative to those that start fresh. The layers after which a
+    class is chosen count as fresh when the charset has new characters."""
+    frozen: tuple[str, ...] = ()
+    """Parts that do not learn at all, such as ``rectifier`` or ``recognizer.encoder.convolutions``."""
     warmup_steps: int = 200
     weight_decay: float = 0.01
     gradient_norm: float = 5.0
@@ -114,10 +121,22 @@ class ConfigError(ValueError):
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
-    """Read a YAML file and apply ``key=value`` pairs, dotted for nested keys, values in YAML.
+    """``load_tree`` as a configuration.
 
     Raises:
         ConfigError: unknown key (with the nearest known one), wrong type, missing key.
+        FileNotFoundError: no such file.
+    """
+    return config_from(load_tree(path, overrides))
+
+
+def load_tree(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Read a YAML file and apply ``key=value`` pairs, dotted for nested keys, values in YAML.
+
+    ``recognizer.charset.file=PATH`` stands for the characters in a text file, which need no quoting there.
+
+    Raises:
+        ConfigError: a pair that is none; keys below a value.
         FileNotFoundError: no such file.
     """
     tree = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
@@ -126,7 +145,11 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
         if not separator:
             raise ConfigError(f"{pair!r} is not KEY=VALUE")
         _set(tree, key.split("."), yaml.safe_load(value))
-    return config_from(tree)
+    recognizer = tree.get("recognizer") or {}
+    charset = recognizer.get("charset")
+    if isinstance(charset, Mapping) and charset.keys() == {"file"}:
+        recognizer["charset"] = read_charset(str(charset["file"]))
+    return tree
 
 
 def config_from(tree: Mapping[str, Any]) -> Config:
@@ -172,13 +195,17 @@ def _dataclass(kind: Any, value: Any, place: str) -> Any:
     hints = typing.get_type_hints(kind)
     for key in value:
         if key not in hints:
-            near = difflib.get_close_matches(str(key), hints, n=1)
-            hint = f"; did you mean {near[0]}?" if near else f"; known: {', '.join(hints)}"
-            raise ConfigError(f"unknown key {_join(place, key)}{hint}")
+            raise ConfigError(f"unknown key {_join(place, key)}{nearest(str(key), hints)}")
     required = [f.name for f in dataclasses.fields(kind) if _is_required(f) and f.name not in value]
     if required:
         raise ConfigError(f"missing: {', '.join(_join(place, name) for name in required)}")
     return kind(**{key: _build(hints[key], item, _join(place, key)) for key, item in value.items()})
+
+
+def nearest(name: str, known: Collection[str]) -> str:
+    """The end of a message on an unknown name: what was meant, or what there is."""
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {near[0]}?" if near else f"; known: {', '.join(known)}"
 
 
 def _plain(kind: Any, value: Any, place: str) -> Any:

@@ -20,8 +20,12 @@ from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
 from data.loader import Batch, BatchDataset, View, training_loader
+from rectify.weights_io import WeightFile
 from train import checkpoint, distributed
+from train.carry_over import carry_over, describe
 from train.config import Config, as_tree
+from train.output import complain
+from train.parameters import Frozen, parameter_groups, parameters_of
 from train.system import System
 from train.validation import Validation
 from train.weights import SUFFIX, find_safetensors, load_tensors, save_network
@@ -47,7 +51,9 @@ class Training:
         self.out = Path(config.out)
         self.system = System(config)
         self.average = copy.deepcopy(self.system).requires_grad_(False)
-        self.optimizer = torch.optim.AdamW(self._parameter_groups(), weight_decay=config.weight_decay)
+        self.frozen = Frozen(self.system.parts(), config.frozen)
+        self._carried: frozenset[str] = frozenset()
+        self.optimizer = self._optimizer()
         self.step = 0
         self._losses: nn.Module = self.system
         if distributed.world() > 1:
@@ -57,30 +63,51 @@ class Training:
             self._losses = DistributedDataParallel(self.system, broadcast_buffers=False, find_unused_parameters=True)
 
     def initialize(self, source: str) -> None:
-        """Start from weights (see ``weights.find_safetensors``); networks that are not there start fresh.
+        """Start from weights (see ``weights.find_safetensors``) and say what was carried over; networks that are not
+        there start fresh, and so do characters that the weights do not know.
 
         Raises:
             ValueError: a network of another shape.
         """
-        networks = self.system.parts()
-        for kind, file in find_safetensors(source).items():
-            if kind in networks:
-                try:
-                    networks[kind].load_state_dict(load_tensors(file))
-                except RuntimeError as error:
-                    raise ValueError(f"{file.path}: does not fit the configuration: {error}") from error
+        files, notes = find_safetensors(source), []
+        for kind, network in self.system.parts().items():
+            if kind not in files:
+                notes.append(f"{kind}: starts fresh, {source} holds none")
+                continue
+            fresh, note = self._load(files[kind], network)
+            notes.append(f"{kind}: {note}")
+            self._carried |= parameters_of({kind: network}).keys() - {f"{kind}.{name}" for name in fresh}
         self.average.load_state_dict(self.system.state_dict())
+        self.optimizer = self._optimizer()
+        if distributed.rank() == 0:
+            for note in notes:
+                complain(note)
+
+    def _load(self, file: WeightFile, network: nn.Module) -> tuple[set[str], str]:
+        """Put weights into a network; returns the names of the tensors that are partly fresh, and a note."""
+        old = new = file.config.get("charset", "")
+        if self.system.charset and file.kind == "recognizer":
+            new = self.system.charset.characters
+        tensors, fresh = carry_over(load_tensors(file), old, network.state_dict(), new)
+        try:
+            network.load_state_dict(tensors)
+        except RuntimeError as error:
+            raise ValueError(f"{file.path}: does not fit the configuration: {error}") from error
+        return fresh, describe(old, new)
 
     def resume(self) -> None:
         """Go on from the checkpoint of the run."""
         tensors, notes = checkpoint.read(self.out / checkpoint.FILE)
+        self._carried = frozenset(notes.get("carried", ()))
+        self.optimizer = self._optimizer()
         checkpoint.restore(tensors, self.system, self.average, self.optimizer)
         self.step = notes["step"]
 
     def save(self) -> None:
         """Write the state to go on from, and the averaged weights to read with."""
         state = self.out / checkpoint.FILE
-        checkpoint.save(state, self.step, self.system, self.average, self.optimizer, config=as_tree(self.config))
+        notes = {"config": as_tree(self.config), "carried": sorted(self._carried)}
+        checkpoint.save(state, self.step, self.system, self.average, self.optimizer, **notes)
         for part, network in self.average.parts().items():
             save_network(self.out / f"{part}{SUFFIX}", network, self.average.description(part), torch.float32)
 
@@ -115,6 +142,7 @@ class Training:
     def take_step(self, batch: Batch) -> dict[str, float]:
         """One optimiser step; returns the losses."""
         self.system.train()
+        self.frozen.hold_statistics()
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate() * group["relative_rate"]
         rng = np.random.default_rng([self.config.seed, self.step])
@@ -135,16 +163,12 @@ class Training:
         warm = min(1.0, (self.step + 1) / max(1, config.warmup_steps))
         return config.learning_rate * warm * (0.01 + 0.99 * (1 + math.cos(math.pi * self.step / config.steps)) / 2)
 
-    def _parameter_groups(self) -> list[dict[str, object]]:
-        """By part, for the localization network's own rate; biases and normalisation are not decayed."""
-        rates = {"rectifier": self.config.localization_rate} if self.system.recognition else {}
-        groups: list[dict[str, object]] = []
-        for part, network in self.system.parts().items():
-            matrices = [p for p in network.parameters() if p.ndim > 1]
-            vectors = [p for p in network.parameters() if p.ndim <= 1]
-            groups.append({"params": matrices, "relative_rate": rates.get(part, 1.0)})
-            groups.append({"params": vectors, "relative_rate": rates.get(part, 1.0), "weight_decay": 0.0})
-        return groups
+    def _optimizer(self) -> torch.optim.Optimizer:
+        """AdamW over what learns, the localization network and what was carried over at rates of their own."""
+        config = self.config
+        rates = {"rectifier": config.localization_rate if self.system.recognition else 1.0, "recognizer": 1.0}
+        groups = parameter_groups(self.system.parts(), rates, self._carried, config.carried_rate)
+        return torch.optim.AdamW(groups, weight_decay=config.weight_decay)
 
     @torch.no_grad()
     def _update_average(self) -> None:

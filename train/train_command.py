@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from train.config import Config, ConfigError, as_tree, config_from, load_config
+from train.config import Config, ConfigError, as_tree, config_from, load_tree
 
 CONFIGS = Path(__file__).parent / "configs"
 
@@ -49,10 +49,12 @@ def _config(args: argparse.Namespace) -> Config:
         if not saved.is_file():
             raise FileNotFoundError(f"{args.resume}: not the folder of a run, it has no config.yaml")
         return config_from({**yaml.safe_load(saved.read_text(encoding="utf-8")), "out": str(args.resume)})
+    from train.adopt import adopt_shapes
+
     if not args.config:
         raise ConfigError("name a configuration, or a run with --resume; see rectify-ocr train --help")
     named = CONFIGS / f"{args.config}.yaml"
-    return load_config(named if named.is_file() else args.config, args.settings)
+    return config_from(adopt_shapes(load_tree(named if named.is_file() else args.config, args.settings)))
 
 
 def _train(config: Config, resume: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
@@ -164,7 +165,9 @@ class SampleSet:
         quad = self.quads[reader].get(record.number)
         outline = quad.outline(OUTLINE) if quad and quad.usable else None
         image = fit(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB))
-        return Sample(image, record.label, WordGeometry.of(record.geometry), outline)
+        # Composed, as charsets are: elsewhere a letter and its accent may be two characters.
+        label = unicodedata.normalize("NFC", record.label)
+        return Sample(image, label, WordGeometry.of(record.geometry), outline)
 
 
 def fit(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -9,12 +9,14 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from data.synth.render import Renderer, SyntheticWord
-from data.synth.words import SPLITS
+from data.synth.words import ENGLISH, SPLITS
 from data.writer import LmdbWriter
+from recognizer.charset import read_charset
 
 EXAMPLES = """examples:
   rectify-ocr synth words.lmdb --count 100000 --seed 1 --fonts ~/fonts
   rectify-ocr synth more.lmdb --count 100000 --seed 1 --start 100000 --fonts ~/fonts    (goes on where the first ended)
+  rectify-ocr synth greek.lmdb --count 100000 --seed 1 --language el --charset-file greek.txt --fonts ~/fonts
   rectify-ocr synth test.lmdb --count 2000 --seed 2 --split unseen --fonts ~/fonts      (words and fonts kept for tests)
 
 fonts: any folders with .ttf or .otf files. The Google fonts are on the npm registry, for instance
@@ -41,8 +43,14 @@ def synthesize(args: argparse.Namespace) -> None:
     """Render samples start … start + count - 1 into a new LMDB."""
     from tqdm import tqdm
 
-    settings = (args.fonts, args.seed, args.split, args.words)
-    Renderer(*settings)  # A wrong setting is told here, once, and not by every process.
+    charset = read_charset(args.charset_file) if args.charset_file else args.charset
+    settings = (args.fonts, args.seed, args.split, args.words, args.language, charset)
+    # A wrong setting is told here, once, and not by every process.
+    renderer = Renderer(*settings)
+    if renderer.words.left_out:
+        print(f"rectify-ocr: {renderer.words.left_out} words have other characters and are left out", file=sys.stderr)
+    if renderer.fonts.left_out:
+        print(f"rectify-ocr: {renderer.fonts.left_out} fonts lack letters and are left out", file=sys.stderr)
     indices = range(args.start, args.start + args.count)
     with LmdbWriter(args.out) as writer:
         for sample in tqdm(_render(settings, indices, args.processes), total=args.count, unit="word", disable=None):
@@ -83,7 +91,18 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0, help="seed of the whole set (default 0)")
     parser.add_argument("--start", type=int, default=0, help="index of the first word (default 0)")
     parser.add_argument("--fonts", nargs="+", type=Path, required=True, metavar="DIR", help="folders with fonts")
-    parser.add_argument("--words", type=Path, metavar="FILE", help="word list, one a line (default: English, wordfreq)")
+    words = parser.add_mutually_exclusive_group()
+    words.add_argument("--words", type=Path, metavar="FILE", help="word list, one a line, frequent words first")
+    words.add_argument(
+        "--language", default=ENGLISH, metavar="CODE", help="of wordfreq's word lists (default en); needs a charset"
+    )
+    charset = parser.add_mutually_exclusive_group()
+    charset.add_argument(
+        "--charset",
+        metavar="CHARACTERS",
+        help="write these only: words with others, and fonts without one of the letters, are left out",
+    )
+    charset.add_argument("--charset-file", type=Path, metavar="FILE", help="the same, from a text file")
     parser.add_argument(
         "--split", choices=SPLITS, default="all", help="seen and unseen share no word and no font family (default all)"
     )

@@ -21,7 +21,7 @@ from train.crops import Image, Prepare, Reader, Relabelled, random_rotation, rea
 from train.details import Details, tables
 from train.diagnosis import Diagnosis
 from train.evaluate import Engine, Figures, Outcome, Tally, as_engine, evaluate
-from train.metrics import PROTOCOLS
+from train.metrics import LETTERS, PROTOCOLS
 from train.output import complain, number, output_file, progress, table, write_json, write_text
 from train.report import ReportSet, page, table_section
 
@@ -96,10 +96,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--protocol",
-        choices=PROTOCOLS,
+        choices=[*PROTOCOLS, LETTERS],
         default="36",
         help="characters that count (default 36); the labels of 62 and 94 come from cased.tsv beside data.mdb if "
-        "there is such a file",
+        "there is such a file; letters: those of any alphabet, and digits, in lower case",
     )
     parser.add_argument("--decoder", choices=list(DECODERS), default="ctc", help="of the builtin engine (default ctc)")
     parser.add_argument("--rotate", type=_degrees, metavar="DEG", help="turn each crop by a random angle within ±DEG")
@@ -166,7 +166,7 @@ class Evaluation:
         Raises:
             ValueError, OSError: the set, or a file beside it, cannot be read.
         """
-        if self.options.protocol != "36":
+        if self.options.protocol in ("62", "94"):
             reader = Relabelled(reader, read_cased(reader.folder))
         lexicons = read_lexicons(reader.folder, len(reader)) if self.options.lexicon == SIDECAR else None
         details = Details(self.options.protocol)
@@ -229,7 +229,7 @@ class Evaluation:
         options = self.options
         facts = [
             f"engine {options.engine}, rectification {'off' if self.rectifier is None else 'on'}",
-            f"{options.protocol} characters compared",
+            f"characters compared: {options.protocol}",
             f"weights: {options.weights or 'shipped'}",
         ]
         if options.engine == BUILTIN:

@@ -12,7 +12,7 @@ from recognizer.engines import Answer, Engine, ask
 from recognizer.lexicon import Lexicon
 from rectify.stream import Streamed, stream
 from train.crops import Crop, Image, Prepare, Reader, labels, read_crop
-from train.metrics import CharacterErrorRate, OneMinusNed, WordAccuracy, normalize
+from train.metrics import LETTERS, CharacterErrorRate, OneMinusNed, WordAccuracy, normalize
 
 if TYPE_CHECKING:
     from recognizer.pipeline import Pipeline
@@ -186,7 +186,10 @@ def evaluate(
         if watch:
             watch(outcome)
     if not tally.samples:
-        raise ValueError(f"{reader.folder}: none of its {len(reader)} labels has a character of protocol {protocol}")
+        raise ValueError(
+            f"{reader.folder}: none of its {len(reader)} labels has a character of protocol {protocol}"
+            + ("" if protocol == LETTERS else f"; --protocol {LETTERS} counts those of any alphabet")
+        )
     return tally
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import string
+import unicodedata
 from abc import ABC, abstractmethod
 
 import editdistance
@@ -17,20 +18,28 @@ PROTOCOLS = {
 }
 """The characters that each protocol compares; everything else is taken out of label and text alike."""
 
+LETTERS = "letters"
+"""The protocol of 36 characters for any alphabet: letters and digits, lower-cased."""
+
 _KEPT = {name: frozenset(characters) for name, characters in PROTOCOLS.items()}
 
 
 def normalize(text: str, protocol: str = "36") -> str:
     """The characters of a label or a read text that the protocol compares.
 
-    ``36`` lower-cases first, ``62`` keeps the case of letters, ``94`` keeps printable ASCII without the space. A crop
-    whose label keeps no character is left out of an evaluation.
+    ``36`` lower-cases first, ``62`` keeps the case of letters, ``94`` keeps printable ASCII without the space;
+    ``letters`` lower-cases and keeps the letters and digits of any alphabet, which is the same as ``36`` on ASCII. A
+    crop whose label keeps no character is left out of an evaluation.
 
     Raises:
         ValueError: no such protocol.
     """
+    if protocol == LETTERS:
+        # Composed, so that a letter with its accent is one character whoever typed it.
+        folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).lower())
+        return "".join(character for character in folded if character.isalnum())
     if protocol not in _KEPT:
-        raise ValueError(f"unknown protocol {protocol!r}, choose one of {', '.join(PROTOCOLS)}")
+        raise ValueError(f"unknown protocol {protocol!r}, choose one of {', '.join(PROTOCOLS)}, {LETTERS}")
     if protocol == "36":
         text = text.lower()
     return "".join(character for character in text if character in _KEPT[protocol])

@@ -16,7 +16,7 @@ from rectify.conventions import to_pixels
 from rectify.overlay import draw_overlay
 from rectify.shape import resize
 from train.config import Config
-from train.metrics import WordAccuracy, normalize
+from train.metrics import LETTERS, WordAccuracy, normalize
 from train.system import System
 
 BATCH = 64
@@ -53,7 +53,7 @@ class Validation:
 
     @torch.no_grad()
     def evaluate(self, system: System, out: Path, step: int) -> dict[str, float]:
-        """Word accuracy (36 characters, percent) and end-point error (pixels at 64 × 192) by set.
+        """Word accuracy (letters and digits in lower case, percent) and end-point error (pixels at 64 × 192) by set.
 
         Also writes ``out/rectified-STEP.jpg``: crops with their points beside what the recogniser gets.
         """
@@ -94,9 +94,10 @@ class Validation:
     @staticmethod
     def _count(tally: _Tally, batch: Batch, points: torch.Tensor, texts: dict[str, list[str]]) -> None:
         for head, read in texts.items():
-            for label, text in zip(batch.labels, read, strict=True):
-                if normalize(label):
-                    tally.accuracies[head].update(normalize(label), normalize(text))
+            for pair in zip(batch.labels, read, strict=True):
+                label, text = (normalize(one, LETTERS) for one in pair)
+                if label:
+                    tally.accuracies[head].update(label, text)
         scale = torch.tensor(EPE_SIZE) / 2
         errors = ((points - batch.control_points) * scale).norm(dim=-1).mean(-1)
         tally.errors += errors[~errors.isnan()].tolist()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -57,6 +57,15 @@ class Face:
             raise MissingGlyph(character)
         return found
 
+    def lacks(self, characters: Iterable[str]) -> str | None:
+        """The first of the characters that it has no glyph for; None where it has all."""
+        for character in characters:
+            try:
+                self.glyph(character)
+            except MissingGlyph:
+                return character
+        return None
+
     def _draw(self, character: str) -> Glyph:
         mask, (left, top) = self._font.getmask2(character, mode="L")
         width, height = mask.size
@@ -75,12 +84,13 @@ class FontBook:
     Args:
         folders: searched through for .ttf and .otf files.
         split: see ``words.SPLITS``; applied to families.
+        letters: fonts without one of these are left out.
 
     Raises:
-        ValueError: no font there.
+        ValueError: no font there, or none with all letters.
     """
 
-    def __init__(self, folders: Iterable[str | Path], split: str = "all") -> None:
+    def __init__(self, folders: Iterable[str | Path], split: str = "all", letters: str = "") -> None:
         places = [Path(folder) for folder in folders]
         families: dict[str, list[str]] = defaultdict(list)
         for place in places:
@@ -91,8 +101,27 @@ class FontBook:
             raise ValueError(
                 f"no .ttf or .otf font of the {split} split in {', '.join(map(str, places)) or 'no folder'}"
             )
+        self.left_out = 0
+        """Fonts without all letters."""
+        if letters:
+            families = self._with_letters(families, letters)
         # By name and not by folder, so that the same fonts in other places give the same samples.
         self.families = [sorted(files, key=lambda file: Path(file).name) for _, files in sorted(families.items())]
+
+    def _with_letters(self, families: dict[str, list[str]], letters: str) -> dict[str, list[str]]:
+        missing: Counter[str] = Counter()
+        kept: dict[str, list[str]] = {}
+        for family, files in families.items():
+            lacking = {file: _face(file).lacks(letters) for file in files}
+            missing.update(filter(None, lacking.values()))
+            usable = [file for file in files if lacking[file] is None]
+            if usable:
+                kept[family] = usable
+        self.left_out = sum(missing.values())
+        if not kept:
+            letter, count = missing.most_common(1)[0]
+            raise ValueError(f"none of {self.left_out} fonts has all letters; {count} of them lack {letter!r}, for one")
+        return kept
 
     def draw(self, rng: np.random.Generator) -> Face:
         """A face: first a family, then one of its files, so that large families do not crowd out the rest."""

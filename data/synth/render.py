@@ -16,7 +16,7 @@ from data.synth.fonts import Face, FlatWord, FontBook, MissingGlyph, put, set_wo
 from data.synth.geometry import WordGeometry
 from data.synth.layout import draw_geometry, flat_coordinates
 from data.synth.paint import is_legible, paint
-from data.synth.words import WordSource
+from data.synth.words import ENGLISH, WordSource
 from rectify.conventions import to_pixels
 
 Rng = np.random.Generator
@@ -42,13 +42,14 @@ class SyntheticWord:
 
 
 class Renderer:
-    """Renders samples; sample i depends on (seed, i), the fonts and the vocabulary alone.
+    """Renders samples; sample i depends on (seed, i), the fonts, the vocabulary and the charset alone.
 
     Args:
         fonts: folders with .ttf or .otf files.
         seed: of the whole set.
         split: which words and font families, see ``words.SPLITS``.
-        vocabulary: word list, one a line; English by default.
+        vocabulary, language, charset: what is written, see ``words.WordSource``; with a charset, fonts that lack one
+            of its letters are left out.
     """
 
     def __init__(
@@ -57,9 +58,11 @@ class Renderer:
         seed: int = 0,
         split: str = "all",
         vocabulary: str | Path | None = None,
+        language: str = ENGLISH,
+        charset: str | None = None,
     ) -> None:
-        self.fonts = FontBook(fonts, split)
-        self.words = WordSource(split, vocabulary)
+        self.words = WordSource(split, vocabulary, language, charset)
+        self.fonts = FontBook(fonts, split, self.words.letters if charset else "")
         self.seed = seed
 
     def __call__(self, index: int) -> SyntheticWord:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import string
+import unicodedata
 import zlib
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
+from recognizer.charset import ASCII94
+
 SPLITS = ("all", "seen", "unseen")
 """``unseen`` is the tenth of words and font families that ``seen`` never shows: for measuring on what is new."""
 
 VOCABULARY_SIZE = 80_000
-_LETTERS = string.ascii_letters
-_SYMBOLS = "".join(sorted(set(string.punctuation)))
+ENGLISH = "en"
 
 
 def in_split(name: str, split: str) -> bool:
@@ -27,27 +29,62 @@ class WordSource:
 
     Args:
         split: one of ``SPLITS``.
-        vocabulary: a text file with one word a line, by falling frequency; the English list of wordfreq by default.
+        vocabulary: a text file with one word a line, by falling frequency; wordfreq's list by default.
+        language: of wordfreq's list, such as ``en`` or ``el``.
+        charset: the characters that are written; printable ASCII by default, and the words of a vocabulary as they
+            are.
+
+    Raises:
+        ValueError: no words, or another language without its characters.
     """
 
-    def __init__(self, split: str = "all", vocabulary: str | Path | None = None) -> None:
-        words = _read_vocabulary(vocabulary) if vocabulary else _english()
-        self.words = [word for word in words if in_split(word.lower(), split)]
+    def __init__(
+        self,
+        split: str = "all",
+        vocabulary: str | Path | None = None,
+        language: str = ENGLISH,
+        charset: str | None = None,
+    ) -> None:
+        if language != ENGLISH and not charset:
+            raise ValueError(f"name the characters of the language {language}, too: numbers and codes are made of them")
+        self._written = set(charset or ASCII94)
+        self._free = vocabulary is not None and not charset
+        lower, upper, digits, symbols = _kinds(charset or ASCII94)
+        self.letters = lower + upper
+        # Codes have letters and digits without a meaning: plates, rooms, part numbers. Then there is anything at all.
+        self._pools = ((upper or lower) + digits, self.letters + digits, self.letters + digits + symbols)
+        words = _read_vocabulary(vocabulary) if vocabulary else _frequent(language, self.letters)
+        known = [word for word in words if in_split(word.lower(), split)]
+        self.words = [word for word in known if self._fits(word)]
+        self.left_out = len(known) - len(self.words)
+        """Words with other characters."""
         if not self.words:
-            raise ValueError(f"no word of the {split} split in {vocabulary or 'the frequency list'}")
+            raise ValueError(
+                f"no word of the {split} split{' in these characters' if charset else ''} in "
+                f"{vocabulary or f'the frequency list of {language}'}"
+            )
 
     def draw(self, rng: np.random.Generator) -> str:
         """A text of 1 to 25 characters without spaces."""
+        while True:
+            text = self._draw(rng)[:25]
+            if self._fits(text):
+                return text
+
+    def _fits(self, text: str) -> bool:
+        return self._free or self._written.issuperset(text)
+
+    def _draw(self, rng: np.random.Generator) -> str:
         kind = rng.random()
         if kind < 0.80:
-            text = self._word(rng)
-        elif kind < 0.90:
-            text = _number(rng)
-        elif kind < 0.97:
-            text = _code(rng)
-        else:
-            text = _random(rng)
-        return text[:25]
+            return self._word(rng)
+        if kind < 0.90:
+            return _number(rng)
+        capitals, alphanumeric, everything = self._pools
+        pool = everything
+        if kind < 0.97:
+            pool = capitals if rng.random() < 0.7 else alphanumeric
+        return _pick(pool, int(rng.integers(1, 9)), rng)
 
     def _word(self, rng: np.random.Generator) -> str:
         # Frequent words are drawn more often than by chance, rare ones far more often than in running text.
@@ -59,13 +96,21 @@ class WordSource:
 def _cased(word: str, rng: np.random.Generator) -> str:
     style = rng.random()
     if style < 0.42:
-        return word.upper()
+        return _capitals(word)
     if style < 0.70:
         return word[:1].upper() + word[1:]
     if style < 0.97:
         return word
     flips = rng.random(len(word)) < 0.5
     return "".join(letter.upper() if flip else letter for letter, flip in zip(word, flips, strict=True))
+
+
+def _capitals(word: str) -> str:
+    """Upper case; Greek is written without its accents then."""
+    upper = word.upper()
+    if not any("\u0370" <= letter <= "\u03ff" for letter in word):
+        return upper
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", upper).replace("\N{COMBINING ACUTE ACCENT}", ""))
 
 
 def _punctuated(word: str, rng: np.random.Generator) -> str:
@@ -108,27 +153,44 @@ def _digits(rng: np.random.Generator, low: int, high: int) -> str:
     return "".join(map(str, rng.integers(0, 10, int(rng.integers(low, high)))))
 
 
-def _code(rng: np.random.Generator) -> str:
-    """Letters and digits without a meaning: plates, rooms, part numbers."""
-    pool = string.ascii_uppercase + string.digits if rng.random() < 0.7 else _LETTERS + string.digits
-    return _pick(pool, int(rng.integers(1, 9)), rng)
-
-
-def _random(rng: np.random.Generator) -> str:
-    return _pick(_LETTERS + string.digits + _SYMBOLS, int(rng.integers(1, 9)), rng)
-
-
 def _pick(pool: str, count: int, rng: np.random.Generator) -> str:
     return "".join(pool[int(index)] for index in rng.integers(0, len(pool), count))
 
 
-@lru_cache(maxsize=1)
-def _english() -> tuple[str, ...]:
-    from wordfreq import top_n_list
+def _kinds(charset: str) -> tuple[str, str, str, str]:
+    """Small letters (and those without a case), capitals, digits and all other characters, each sorted."""
+    kinds: tuple[list[str], ...] = ([], [], [], [])
+    for character in sorted(charset):
+        if character.isalpha():
+            kinds[1 if character.isupper() else 0].append(character)
+        else:
+            kinds[2 if character.isdigit() else 3].append(character)
+    lower, upper, digits, others = map("".join, kinds)
+    return lower, upper, digits, others
 
-    allowed = set(string.ascii_lowercase + "'")
-    return tuple(word for word in top_n_list("en", VOCABULARY_SIZE) if set(word) <= allowed and word.strip("'"))
+
+@lru_cache(maxsize=4)
+def _frequent(language: str, letters: str) -> tuple[str, ...]:
+    """The words of a language in these letters, by falling frequency.
+
+    Raises:
+        ValueError: wordfreq does not know the language.
+    """
+    from wordfreq import available_languages, top_n_list
+
+    if language not in available_languages():
+        known = ", ".join(sorted(available_languages()))
+        raise ValueError(f"wordfreq has no list of {language!r}, only of {known}; name a file of words instead")
+    allowed = set(letters + "'")
+    words = map(_spelt, top_n_list(language, VOCABULARY_SIZE))
+    return tuple(word for word in words if set(word) <= allowed and word.strip("'"))
+
+
+def _spelt(word: str) -> str:
+    """A word of wordfreq's as it is written: the lists have one form of sigma for both."""
+    return word[:-1] + "ς" if word.endswith("σ") else word
 
 
 def _read_vocabulary(path: str | Path) -> list[str]:
-    return [line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines() if line.strip()]
+    lines: Iterable[str] = Path(path).read_text(encoding="utf-8-sig").splitlines()
+    return [unicodedata.normalize("NFC", line.strip()) for line in lines if line.strip()]

@@ -56,8 +56,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def read_evaluation(path: Path) -> dict[str, Any]:
+def read_evaluation(path: Path, protocols: Sequence[str] = ("36",)) -> dict[str, Any]:
     """What ``rectify-ocr eval --json`` wrote.
+
+    Args:
+        protocols: those that can be compared.
 
     Raises:
         FileNotFoundError: no such file.
@@ -69,11 +72,11 @@ def read_evaluation(path: Path) -> dict[str, Any]:
         needed = {"samples", "word_accuracy"}
         complete = values["rectify"] in (True, False) and all(needed <= row.keys() for row in values["sets"].values())
     except (ValueError, KeyError, TypeError, AttributeError):
-        complete, protocol = False, "36"
+        complete, protocol = False, ""
     if not complete:
         raise ValueError(f"{path}: not figures of rectify-ocr eval --json")
-    if protocol != "36":
-        raise ValueError(f"{path}: of {protocol} characters; the table compares 36")
+    if protocol not in protocols:
+        raise ValueError(f"{path}: of {protocol} characters; the table compares {' or '.join(protocols)}")
     return values
 
 
@@ -112,7 +115,7 @@ def _row(name: str, figures: dict[str, Any], raw: dict[str, Any]) -> list[str]:
     ]
 
 
-def replaced(path: Path, text: str) -> str:
+def replaced(path: Path, text: str, first: str = BEGIN, last: str = END) -> str:
     """The file's content with the text between its markers.
 
     Raises:
@@ -120,11 +123,11 @@ def replaced(path: Path, text: str) -> str:
         ValueError: it has not exactly one of each marker, in their order.
     """
     content = path.read_text(encoding="utf-8")
-    before, begin, rest = content.partition(f"{BEGIN}\n")
-    _, end, after = rest.partition(f"{END}\n")
-    if not begin or not end or BEGIN in rest or END in before + after:
-        raise ValueError(f"{path}: needs one line {BEGIN} and below it one line {END}")
-    return f"{before}{BEGIN}\n{text}\n{END}\n{after}"
+    before, begin, rest = content.partition(f"{first}\n")
+    _, end, after = rest.partition(f"{last}\n")
+    if not begin or not end or first in rest or last in before + after:
+        raise ValueError(f"{path}: needs one line {first} and below it one line {last}")
+    return f"{before}{first}\n{text}\n{last}\n{after}"
 
 
 if __name__ == "__main__":

@@ -27,6 +27,9 @@ from train.tables import read_evaluation, replaced
 _BLOCK = re.compile(r"^<!-- run: ([\w ]+) -->\n```bash\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _FIGURES = re.compile(r"^<!-- (\w+) figures: (.+) -->$", re.MULTILINE)
 
+_STDERR = 2
+"""What commands print is log here; the figures alone go to stdout."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; 1 where figures differ from the document's."""
@@ -80,7 +83,7 @@ def run(script: str, folder: Path) -> float:
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     start = time.monotonic()
     command = ["bash", "-euo", "pipefail", "-c", script]
-    subprocess.run(command, cwd=folder, env={**os.environ, "PATH": path}, stdout=sys.stderr, check=True)
+    subprocess.run(command, cwd=folder, env={**os.environ, "PATH": path}, stdout=_STDERR, check=True)
     return time.monotonic() - start
 
 

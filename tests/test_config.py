@@ -60,3 +60,15 @@ def test_shipped_configurations_load() -> None:
     assert {path.stem for path in paths} >= {"geometry", "light"}
     for path in paths:
         assert load_config(path).steps > 0
+
+
+def test_a_charset_can_be_read_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "charset.txt"
+    file.write_text("0123\nąę #:'\n", encoding="utf-8")
+    config = load_config(written(tmp_path), [f"recognizer.charset.file={file}"])
+    assert config.recognizer is not None and config.recognizer.charset == "0123ąę#:'"
+    file.write_text("abca")
+    with pytest.raises(ValueError, match=r"charset\.txt: a charset needs each character once, repeated: 'a'"):
+        load_config(written(tmp_path), [f"recognizer.charset.file={file}"])
+    with pytest.raises(ConfigError, match=r"recognizer\.charset: expected str"):
+        load_config(written(tmp_path), [f"recognizer.charset.fiel={file}"])

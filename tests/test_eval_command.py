@@ -85,6 +85,20 @@ def test_compare_adds_raw_accuracy_fixed_and_harmed(tmp_path: Path, weights: str
     assert (values["fixed"], values["harmed"]) == (1, 1)
 
 
+def test_labels_of_another_alphabet_count_by_a_protocol_of_their_own(
+    tmp_path: Path, weights: str, capsys: Captured
+) -> None:
+    target = tmp_path / "figures.json"
+    folder = dataset(tmp_path / "greek", (crop("ab"), "αβ"), (crop("ab"), "AB"))
+    assert main([folder, "--weights", weights, "--json", str(target), "--protocol", "letters"]) == 0
+    written = figures(target)
+    assert written["protocol"] == "letters"
+    assert (written["sets"]["greek"]["samples"], written["sets"]["greek"]["word_accuracy"]) == (2, 50.0)
+    alone = dataset(tmp_path / "alone", (crop("ab"), "αβ"))
+    assert main([alone, "--weights", weights]) == 1
+    assert "--protocol letters counts those of any alphabet" in capsys.readouterr().err
+
+
 def test_no_rectify_reads_the_crops_as_they_are(tmp_path: Path, weights: str) -> None:
     target = tmp_path / "figures.json"
     folder = dataset(tmp_path / "raw", (crop("ab", "a"), "aba"), (crop("a", "b"), "ab"))

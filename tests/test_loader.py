@@ -77,6 +77,13 @@ def _crops(batch: Batch) -> list:
     return list(torch.split(batch.pixels, (batch.sizes.prod(1) * 3).tolist()))
 
 
+def test_a_letter_and_its_accent_are_one_character_however_they_were_typed(tmp_path: Path, synthetic: Path) -> None:
+    with LmdbWriter(tmp_path / "typed") as writer:
+        writer.add(LmdbReader(synthetic)[0].image, "Lo\u0301dz\u0301")
+    batch = BatchDataset({"words": Source((str(tmp_path / "typed"),))}, 1, replace(VIEW, charset="Lódź"), seed=1)[0]
+    assert batch.labels == ["Lódź"]
+
+
 def test_shares_are_kept_in_every_batch(synthetic: Path) -> None:
     path = (str(synthetic),)
     sources = {

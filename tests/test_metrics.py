@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recognizer.charset import ASCII94
 from train.metrics import PROTOCOLS, CharacterErrorRate, Metric, OneMinusNed, WordAccuracy, normalize, one_minus_ned
 
 texts = st.text(alphabet=st.characters(codec="utf-8"), max_size=12)
@@ -85,3 +86,14 @@ def test_one_minus_ned_is_symmetric_bounded_and_one_only_for_equals(a: str, b: s
     assert value == one_minus_ned(b, a)
     assert 0 <= value <= 1
     assert (value == 1) == (a == b)
+
+
+def test_letters_and_digits_of_any_alphabet_count() -> None:
+    assert normalize("Łódź-5!", "letters") == "łódź5"
+    assert normalize("ΑΘΉΝΑ", "letters") == normalize("Αθήνα", "letters") == "αθήνα"
+    assert normalize("Lo\u0301dz", "letters") == "lódz"
+
+
+@given(st.text(alphabet=ASCII94 + " ", max_size=12))
+def test_on_ascii_letters_is_the_protocol_of_36(text: str) -> None:
+    assert normalize(text, "letters") == normalize(text, "36")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import cv2
@@ -10,7 +11,7 @@ from data.reader import LmdbReader
 from data.synth.fonts import Face, FontBook, MissingGlyph, set_word
 from data.synth.geometry import WordGeometry
 from data.synth.render import Renderer
-from data.synth.words import WordSource, in_split
+from data.synth.words import WordSource, _capitals, in_split
 from data.synth_command import main
 
 
@@ -77,6 +78,68 @@ def test_english_words_come_in_several_cases() -> None:
     assert all(1 <= len(text) <= 25 and text.isascii() and " " not in text for text in texts)
     assert any(text.isupper() for text in texts) and any(text.islower() for text in texts)
     assert any(text.isdigit() for text in texts) and any(not text.isalnum() for text in texts)
+
+
+GREEK = "0123456789αβγδεζηθικλμνξοπρσςτυφχψωάέήίόύώϊϋΐΰΑΒΓΔΕΖΗΘΙΚΛΜΝΞΟΠΡΣΤΥΦΧΨΩ.,-%"
+
+
+def test_words_numbers_and_codes_of_a_language_come_from_its_charset() -> None:
+    rng = np.random.default_rng(0)
+    texts = [WordSource(language="el", charset=GREEK).draw(rng) for _ in range(400)]
+    assert all(text and set(text) <= set(GREEK) for text in texts)
+    assert any(text.isdigit() for text in texts) and any(text[-1] == "ς" for text in texts if text.islower())
+    assert any(set(text) & set("0123456789") and set(text) & set(GREEK[10:]) for text in texts), "no code"
+    # The lists have one sigma for both; a small word never ends in the other one, save in random strings.
+    words = [text for text in texts if len(text) > 8 and text.islower()]
+    assert words and not any(text.endswith("σ") for text in words)
+
+
+@pytest.mark.parametrize(
+    ("word", "capitals"), [("καλημέρα", "ΚΑΛΗΜΕΡΑ"), ("ή", "Η"), ("μαΐου", "ΜΑΪΟΥ"), ("żółw", "ŻÓŁW"), ("été", "ÉTÉ")]
+)
+def test_capitals_are_written_as_the_script_has_them(word: str, capitals: str) -> None:
+    assert _capitals(word) == capitals
+
+
+def test_words_of_other_characters_are_left_out_and_counted(tmp_path: Path) -> None:
+    file = tmp_path / "words.txt"
+    file.write_text("żółw\nzolw\nzo\u0301lw\nвода\n", encoding="utf-8")
+    source = WordSource(vocabulary=file, charset="abcdefghijklmnopqrstuvwxyzżółŻÓŁ")
+    assert source.words == ["żółw", "zolw", "zólw"] and source.left_out == 1
+    with pytest.raises(ValueError, match=r"no word of the all split in these characters in .*words\.txt"):
+        WordSource(vocabulary=file, charset="xyz")
+
+
+def test_a_language_needs_its_characters_and_a_list() -> None:
+    with pytest.raises(ValueError, match="name the characters of the language el"):
+        WordSource(language="el")
+    with pytest.raises(ValueError, match=r"no list of 'xx', only of .*\bel\b"):
+        WordSource(language="xx", charset=GREEK)
+
+
+def test_fonts_without_the_letters_are_left_out(tmp_path: Path, fonts: Path) -> None:
+    import matplotlib
+
+    greek = tmp_path / "DejaVuSans.ttf"
+    shutil.copy(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / greek.name, greek)
+    book = FontBook([fonts, tmp_path], letters="αβγ")
+    assert book.left_out == 1 and book.families == [[str(greek)]]
+    with pytest.raises(ValueError, match="none of 1 fonts has all letters; 1 of them lack 'α'"):
+        FontBook([fonts], letters="aα")
+
+
+def test_the_command_renders_another_alphabet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import matplotlib
+
+    fonts = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+    charset = tmp_path / "greek.txt"
+    charset.write_text("\n".join([GREEK[:10], GREEK[10:]]), encoding="utf-8")
+    common = ["--count", "12", "--language", "el", "--fonts", str(fonts)]
+    assert main([str(tmp_path / "one"), *common, "--charset-file", str(charset), "--processes", "2"]) == 0
+    assert "fonts lack letters" in capsys.readouterr().err
+    assert main([str(tmp_path / "two"), *common, "--charset", GREEK, "--processes", "1"]) == 0
+    one, two = (list(LmdbReader(tmp_path / name)) for name in ("one", "two"))
+    assert one == two and all(set(record.label) <= set(GREEK) for record in one)
 
 
 def test_existing_output_is_refused(synthetic: Path, fonts: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -39,7 +39,7 @@ class Frozen:
             module
             for part, network in parts.items()
             for name, module in network.named_modules(prefix=part)
-            if isinstance(module, nn.BatchNorm2d) and self.holds(name)
+            if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) and self.holds(name)
         ]
 
     def holds(self, name: str) -> bool:

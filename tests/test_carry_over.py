@@ -9,24 +9,34 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recognizer.attention_network import AttentionConfig, AttentionHead
 from recognizer.network import RecognitionNetwork, RecognizerConfig
+from train.adopt import adopt_shapes
 from train.carry_over import CLASS_ROWS, carry_over, describe
-from train.config import Config, as_tree
+from train.config import Config, as_tree, config_from
 from train.loop import Training, plain
+from train.weights import find_safetensors, load_tensors
 
 TINY = RecognizerConfig(charset="abc1", stem=4, channels=(4, 4, 4), blocks=(0, 0, 0), hidden=4)
 
 
-def network(charset: str) -> RecognitionNetwork:
-    return RecognitionNetwork(replace(TINY, charset=charset))
+def network(charset: str) -> torch.nn.Module:
+    """Encoder, CTC and attention; their tensors as each network names its own."""
+    head = AttentionHead(AttentionConfig(charset, features=8, units=8, embedding=4, heads=2, steps=3))
+    both = torch.nn.Module()
+    for network in (RecognitionNetwork(replace(TINY, charset=charset)), head):
+        for name, child in network.named_children():
+            both.add_module(name, child)
+    return both
 
 
 charsets = st.lists(st.sampled_from("abcdeą1ż"), min_size=1, max_size=8, unique=True).map("".join)
 
 
+@settings(deadline=None, max_examples=20)
 @given(charsets, charsets)
 def test_rows_of_shared_characters_are_equal_and_all_others_fresh(old: str, new: str) -> None:
     source, fresh = network(old).state_dict(), network(new).state_dict()
@@ -34,6 +44,7 @@ def test_rows_of_shared_characters_are_equal_and_all_others_fresh(old: str, new:
     assert tensors.keys() == fresh.keys()
     for name in tensors.keys() - CLASS_ROWS.keys():
         assert torch.equal(tensors[name], source[name])
+    assert CLASS_ROWS.keys() <= tensors.keys()
     for name, first in CLASS_ROWS.items():
         assert tensors[name].shape == fresh[name].shape
         assert torch.equal(tensors[name][:first], source[name][:first])
@@ -66,7 +77,8 @@ def test_what_happened_is_told() -> None:
 def configuration(out: Path, data: Path, charset: str) -> Config:
     from test_training import configuration as small
 
-    return replace(small(out, data, steps=3, recognizer=replace(TINY, charset=charset)), carried_rate=0.25)
+    reader = replace(TINY, charset=charset)
+    return replace(small(out, data, steps=3, recognizer=reader, attention=None), carried_rate=0.25)
 
 
 def test_a_run_starts_with_what_the_other_charset_allows(
@@ -80,8 +92,6 @@ def test_a_run_starts_with_what_the_other_charset_allows(
         "rectify-ocr: rectifier: carried over whole",
         "rectify-ocr: recognizer: carried over with 4 of its 5 characters; 2 start fresh: śt; 1 are left out: a",
     ]
-    from train.weights import find_safetensors, load_tensors
-
     first = {kind: load_tensors(file) for kind, file in find_safetensors(str(tmp_path / "first")).items()}
     for name, value in second.average.localization.state_dict().items():
         assert torch.equal(value, first["rectifier"][name])
@@ -126,9 +136,27 @@ def test_networks_that_the_weights_lack_start_fresh(
     assert f"recognizer: starts fresh, {tmp_path / 'first'} holds none" in capsys.readouterr().err
 
 
-def test_settings_adopt_the_shapes_of_the_weights_unless_they_say_otherwise(tmp_path: Path, synthetic: Path) -> None:
-    from train.adopt import adopt_shapes
+def test_attention_follows_the_charset_and_is_adopted(
+    tmp_path: Path, synthetic: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    head = AttentionConfig(units=8, embedding=4, heads=2, steps=20)
+    first = replace(configuration(tmp_path / "first", synthetic, "aeiou"), attention=head)
+    Training(first).run(until=1)
+    tree = plain(as_tree(configuration(tmp_path / "second", synthetic, "eiouśt")))
+    assert isinstance(tree, dict)
+    del tree["attention"]
+    second = Training(config_from(adopt_shapes({**tree, "init": first.out})))
+    second.initialize(first.out)
+    assert second.config.attention is not None and second.config.attention.units == 8
+    assert "attention: carried over with 4 of its 5 characters" in capsys.readouterr().err
+    old = load_tensors(find_safetensors(first.out)["attention"])["forwards.embedding.weight"]
+    assert second.average.attention is not None
+    new = second.average.attention.forwards.embedding.weight
+    assert torch.equal(new[0], old[0]) and torch.equal(new[1:5], old[2:6])
+    second.run(until=1)
 
+
+def test_settings_adopt_the_shapes_of_the_weights_unless_they_say_otherwise(tmp_path: Path, synthetic: Path) -> None:
     config = configuration(tmp_path / "first", synthetic, "aeiou")
     Training(config).run(until=1)
     tree = {"init": str(tmp_path / "first"), "recognizer": {"charset": "xyz"}, "sampling": {"stretch": 2.0}}

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any
 
+from recognizer.attention_network import AttentionConfig
 from recognizer.classic.config import ARCHITECTURE
 from recognizer.network import RecognizerConfig
 from recognizer.preparation import Preparation
@@ -20,6 +21,7 @@ WIDEST = 512
 _SHAPES: dict[str, dict[str, type]] = {
     "rectifier": {"localization": LocalizationConfig},
     "recognizer": {"recognizer": RecognizerConfig, "sampling": Sampling},
+    "attention": {"attention": AttentionConfig},
 }
 """Sections of the configuration that the weights of each kind of network speak of."""
 
@@ -32,12 +34,16 @@ def adopt_shapes(tree: Mapping[str, Any]) -> dict[str, Any]:
     """
     adopted = dict(tree)
     files = find_safetensors(str(tree["init"])) if tree.get("init") else {}
+    reads = tree.get("recognizer", {}) is not None
     for kind, file in files.items():
-        if "architecture" in file.config or (kind == "recognizer" and tree.get("recognizer", {}) is None):
+        if "architecture" in file.config or (kind != "rectifier" and not reads):
             continue
         for section, shape in _SHAPES.get(kind, {}).items():
             known = {field.name: file.config[field.name] for field in fields(shape) if field.name in file.config}
-            adopted[section] = {**known, **tree.get(section, {})}
+            if kind == "attention":  # these are the recogniser's
+                known = {name: value for name, value in known.items() if name not in ("charset", "features")}
+            given = tree.get(section, {})
+            adopted[section] = {**known, **given} if isinstance(given, Mapping) else given
     return adopted
 
 

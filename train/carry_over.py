@@ -1,4 +1,4 @@
-"""What a recogniser takes over from weights that were made for another charset."""
+"""What a recogniser and its heads take over from weights that were made for another charset."""
 
 from __future__ import annotations
 
@@ -7,9 +7,14 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-CLASS_ROWS = {"ctc.weight": 1, "ctc.bias": 1}
-"""Tensors of the recognition network whose rows are its classes, and the class of the charset's first character there.
-The classes before the first and after the last character mean the same whatever the charset is."""
+CLASS_ROWS = {"ctc.weight": 1, "ctc.bias": 1} | {
+    f"{direction}.{layer}": 1
+    for direction in ("forwards", "backwards")
+    for layer in ("embedding.weight", "output.weight", "output.bias")
+}
+"""Tensors of the recognition network and the attention head whose rows are their classes, and the class of the
+charset's first character there. The classes before the first and after the last character mean the same whatever the
+charset is."""
 
 _SHOWN = 60
 """Characters that a message lists at most."""

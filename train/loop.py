@@ -86,7 +86,7 @@ class Training:
     def _load(self, file: WeightFile, network: nn.Module) -> tuple[set[str], str]:
         """Put weights into a network; returns the names of the tensors that are partly fresh, and a note."""
         old = new = file.config.get("charset", "")
-        if self.system.charset and file.kind == "recognizer":
+        if self.system.charset and old:
             new = self.system.charset.characters
         tensors, fresh = carry_over(load_tensors(file), old, network.state_dict(), new)
         try:
@@ -166,7 +166,7 @@ class Training:
     def _optimizer(self) -> torch.optim.Optimizer:
         """AdamW over what learns, the localization network and what was carried over at rates of their own."""
         config = self.config
-        rates = {"rectifier": config.localization_rate if self.system.recognition else 1.0, "recognizer": 1.0}
+        rates = {"rectifier": config.localization_rate} if self.system.recognition else {}
         groups = parameter_groups(self.system.parts(), rates, self._carried, config.carried_rate)
         return torch.optim.AdamW(groups, weight_decay=config.weight_decay)
 

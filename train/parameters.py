@@ -70,7 +70,7 @@ def parameter_groups(
     """What learns, for the optimiser: biases and normalisation are not decayed.
 
     Args:
-        rates: relative rate of each part.
+        rates: relative rate of each part that has one of its own.
         carried: full names of the parameters that other weights brought.
         carried_rate: their rate relative to the rate of what starts fresh.
     """
@@ -84,6 +84,6 @@ def parameter_groups(
             and (name in carried and carried_rate != 1) == slowed
         ]
         if members:
-            rate = rates[part] * (carried_rate if slowed else 1.0)
+            rate = rates.get(part, 1.0) * (carried_rate if slowed else 1.0)
             groups.append({"params": members, "relative_rate": rate, **({} if decayed else {"weight_decay": 0.0})})
     return groups

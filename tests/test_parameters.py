@@ -50,8 +50,8 @@ def test_unknown_parts_are_refused_with_the_nearest(tmp_path: Path, synthetic: P
 
 
 def test_a_run_that_could_learn_nothing_is_refused(tmp_path: Path, synthetic: Path) -> None:
-    with pytest.raises(ConfigError, match="rectifier, recognizer leaves nothing to train"):
-        Training(frozen(tmp_path / "run", synthetic, "rectifier", "recognizer"))
+    with pytest.raises(ConfigError, match="rectifier, recognizer, attention leaves nothing to train"):
+        Training(frozen(tmp_path / "run", synthetic, "rectifier", "recognizer", "attention"))
 
 
 def test_a_name_holds_what_is_below_it_and_not_what_only_begins_like_it() -> None:

@@ -28,6 +28,7 @@ from train.experiments import (
     cost,
     distorted_mnist,
     feature_map,
+    glyphs,
     localization,
     mnist_addition,
     samplers,
@@ -37,7 +38,7 @@ from train.experiments.clutter import attended_boxes, box_overlap, cluttered, sc
 from train.experiments.distortions import DISTORTIONS, SIDES, homography, placed, projective, rotated, rotation
 from train.experiments.fit import Schedule, batches, error_percent, fit_classes, seeded
 from train.experiments.idx import Digits, load_digits, read_idx
-from train.experiments.networks import fcn, matched, parameter_count
+from train.experiments.networks import ThinConvolution, fcn, matched, parameter_count, pooled
 from train.experiments.pictures import GAP, box, marked, outline, picture, save_gif, sheet
 from train.experiments.poses import affine_angle, left_angles, mean_and_spread
 from train.experiments.runs import Figures, Run, finished
@@ -111,6 +112,16 @@ def test_missing_files_and_labels_are_named(tmp_path: Path) -> None:
     write_idx(tmp_path / "train-labels-idx1-ubyte", labels[:3])
     with pytest.raises(ValueError, match="3 labels"):
         load_digits(tmp_path, "train")
+
+
+def test_drawn_digits_are_ten_and_keep_a_border() -> None:
+    images, labels = glyphs.drawn_digits(20)
+    assert images.shape == (20, 1, 28, 28) and labels.tolist() == 2 * list(range(10))
+    torch.testing.assert_close(images[:10], images[10:], atol=0, rtol=0)
+    assert len(images.unique(dim=0)) == 10
+    assert images.amax((1, 2, 3)).min() > 0.9
+    images[:, :, 3:-3, 3:-3] = 0
+    assert images.max() == 0
 
 
 # Distortions
@@ -223,6 +234,31 @@ def test_networks_of_a_base_are_matched_and_start_as_the_identity(base: str, sid
             torch.testing.assert_close(network.transformer(images).image, images, atol=1e-5, rtol=0)
 
 
+def test_a_thin_convolution_is_a_convolution() -> None:
+    torch.manual_seed(0)
+    thin, plain = ThinConvolution(2, 3, 4).double(), nn.Conv2d(2, 3, 4).double()
+    plain.load_state_dict(thin.state_dict())
+    images = torch.rand(2, 2, 7, 6, dtype=torch.float64)
+    torch.testing.assert_close(thin(images), plain(images))
+    found, expected = (image_gradient(network, images) for network in (thin, plain))
+    torch.testing.assert_close(found, expected)
+    for name, parameter in thin.named_parameters():
+        torch.testing.assert_close(parameter.grad, plain.get_parameter(name).grad)
+
+
+def image_gradient(network: nn.Module, images: Tensor) -> Tensor:
+    """By the images; those by the parameters are left in them."""
+    images = images.detach().requires_grad_()
+    network(images).square().sum().backward()
+    assert images.grad is not None
+    return images.grad
+
+
+def test_pooling_first_is_the_same() -> None:
+    images = torch.randn(2, 3, 8, 8, generator=seeded(0))
+    torch.testing.assert_close(nn.Sequential(*pooled())(images), nn.MaxPool2d(2)(images.relu()), atol=0, rtol=0)
+
+
 def test_batches_show_every_digit_before_any_comes_again(digits: Digits) -> None:
     numbered = Digits(digits.images, torch.arange(100))
     draw = batches(numbered, 20, seeded(0))
@@ -259,7 +295,7 @@ def test_a_transformer_of_any_kind_stands_in_the_feature_map_networks() -> None:
         network = feature_map.Network(kind)
         assert network(images).shape == (3, 10)
         if network.transformer is not None:
-            side, channels = {0: (28, 1), 1: (14, 16), 2: (7, 32)}[
+            side, channels = {0: (28, 1), 1: (14, 8), 2: (7, 16)}[
                 0 if network.transforms_input else network.looks_after
             ]
             assert network.transform(images).image.shape == (3, channels, side, side)
@@ -336,7 +372,7 @@ def test_windows_stay_within_the_image() -> None:
 
 @pytest.mark.parametrize(("kind", "objects"), [("translated", 1), ("two objects", 2)])
 def test_shared_images_show_their_class_in_their_boxes(kind: str, objects: int, digits: Digits) -> None:
-    shared = co_localization.shared_images(co_localization.QUICK, digits, co_localization.Cell(kind, 3))
+    shared = co_localization.shared_images(co_localization.QUICK, digits, kind, 3)
     assert shared.boxes.shape == (8, objects, 4)
     members = digits.images[digits.labels == 3]
     corners = ((shared.boxes + 1) * 42).round().long()
@@ -345,6 +381,8 @@ def test_shared_images_show_their_class_in_their_boxes(kind: str, objects: int, 
             assert ((image[:, top:bottom, left:right] - members).abs().amax((1, 2, 3)) < 1e-6).any()
     if objects == 2:  # no window holds both
         assert (shared.boxes[:, 1, 0] >= shared.boxes[:, 0, 2]).all()
+    stand_ins = co_localization.shared_images(co_localization.QUICK, glyphs.drawn_digits(20), kind, 3)
+    torch.testing.assert_close(stand_ins.boxes, shared.boxes, atol=0, rtol=0)
 
 
 def test_bounded_points_stay_within_the_image() -> None:

@@ -40,11 +40,12 @@ class Settings:
     """Digits are rotated within this many degrees of the mean."""
     train_digits: int | None = None
     test_digits: int | None = 3000
-    width: int = 32
+    first: int = 16
+    width: int = 16
 
 
-FULL = Settings(schedule=Schedule(steps=2500))
-QUICK = replace(FULL, schedule=Schedule(steps=3, batch=16), train_digits=200, test_digits=60, width=4)
+FULL = Settings(schedule=Schedule(steps=1500, batch=64))
+QUICK = replace(FULL, schedule=Schedule(steps=3, batch=16), train_digits=200, test_digits=60, first=4, width=4)
 
 
 class Cell(NamedTuple):
@@ -75,7 +76,7 @@ def train_cell(run: Run, settings: Settings, cell: Cell) -> Figures:
     """Trains one network; the angles of the test digits before and after its transformer."""
     torch.manual_seed(0)
     localization = convolutional_localization(Affine(), SIDE)
-    network = Straightened(Transformer(Affine(), localization), cnn(SIDE, settings.width))
+    network = Straightened(Transformer(Affine(), localization), cnn(SIDE, settings.width, first=settings.first))
     draw = batches(run.digits("train", settings.train_digits), settings.schedule.batch, seeded(0))
     generator = seeded(1000)
 

@@ -31,6 +31,7 @@ from rectify.transformer import Transformer
 from train.experiments.clutter import attended_boxes, box_overlap, boxes_at, cluttered, cut, pasted
 from train.experiments.distortions import SIDE, placed, uniform
 from train.experiments.fit import Batch, Schedule, batches, fit, fit_classes, seeded
+from train.experiments.glyphs import drawn_digits
 from train.experiments.idx import Digits
 from train.experiments.networks import convolutional_localization, small_cnn
 from train.experiments.pictures import GREEN, RED, box, marked, picture, save_png, sheet
@@ -42,6 +43,8 @@ KINDS = {"translated": (1, 0), "cluttered": (1, 16), "two objects": (2, 0)}
 AGREED = 0.5
 """Share of the steps over which the windows' agreement comes in. While they look anywhere, black is what two of them
 agree on most easily; so they first learn to look where random windows seldom do."""
+SHOWN = 2
+"""Classes of which there is a picture."""
 FOUND = 0.5
 """Overlap from which a box counts as found."""
 
@@ -77,13 +80,15 @@ class Settings:
     images: int = 100
     """In each set."""
     side: int = 84
+    shrink: int = 4
+    """How many times smaller the copy is that the localization network sees."""
     margin: float = 1.0
     train_digits: int | None = None
-    width: int = 32
+    width: int = 16
     """Of the encoder."""
 
 
-FULL = Settings(schedule=Schedule(steps=600, batch=32, rate=3e-4), encoder=Schedule(steps=400))
+FULL = Settings(schedule=Schedule(steps=600, batch=32, rate=3e-4), encoder=Schedule(steps=300))
 QUICK = replace(
     FULL,
     schedule=replace(FULL.schedule, steps=2, batch=8),
@@ -93,13 +98,6 @@ QUICK = replace(
     train_digits=200,
     width=4,
 )
-
-
-class Cell(NamedTuple):
-    """One set of images."""
-
-    kind: str
-    label: int
 
 
 class Shared(NamedTuple):
@@ -114,13 +112,13 @@ class Shared(NamedTuple):
 def run(run: Run) -> Report:
     """Learns from all sets and sums up."""
     settings = QUICK if run.quick else FULL
-    cells = {f"{kind} / {label}": Cell(kind, label) for kind in KINDS for label in range(settings.classes)}
+    cells = {str(label): label for label in range(settings.classes)}
     figures = finished(run, settings, cells, train_cell)
     header = ["boxes with IoU over 0.5, %", *map(str, range(settings.classes)), "mean"]
     rows = []
     for kind, (objects, _) in KINDS.items():
         for key, name in (("found", kind), ("either", f"{kind}: either")) if objects > 1 else (("found", kind),):
-            shares = [figures[f"{kind} / {label}"][key] for label in range(settings.classes)]
+            shares = [figures[str(label)][kind][key] for label in range(settings.classes)]
             rows.append([name, *(number(share, 0) for share in shares), number(statistics.fmean(shares), 1)])
     markdown = (
         f"{table(header, rows)}\n\nBy the shared class; {settings.images} images in a set. With two objects the "
@@ -129,30 +127,45 @@ def run(run: Run) -> Report:
     return Report(figures_of(run, settings, figures), markdown)
 
 
-def train_cell(run: Run, settings: Settings, cell: Cell) -> Figures:
-    """Learns where the shared object is in one set; the share of boxes found."""
-    torch.manual_seed(cell.label)
+def train_cell(run: Run, settings: Settings, label: int) -> Figures:
+    """Learns where the objects of one class are in a set of each kind; the share of boxes found."""
+    torch.manual_seed(label)
     digits = run.digits("train", settings.train_digits)
-    encoder = train_encoder(settings, digits, cell.label)
-    shared = shared_images(settings, digits, cell)
+    encoder = train_encoder(settings, digits, label)
+    figures: Figures = {}
+    for kind in KINDS:
+        shared = shared_images(settings, digits, kind, label)
+        seen = find_shared(settings, encoder, shared.images, label)
+        overlaps = torch.stack([box_overlap(seen, boxes) for boxes in shared.boxes.unbind(1)], 1)
+        found = overlaps > FOUND
+        figures[kind] = {
+            "found": 100 * float(found.float().mean()),
+            "either": 100 * float(found.any(1).float().mean()),
+        }
+        if label < SHOWN:
+            drawn = shared_images(settings, drawn_digits(100), kind, label)
+            _save_sheet(run.out / f"{kind.replace(' ', '-')}-{label}.png", drawn, seen)
+    return figures
+
+
+def find_shared(settings: Settings, encoder: nn.Module, images: Tensor, seed: int) -> Tensor:
+    """Boxes (N, 4) of the windows that a transformer learns to look at in images that have something in common."""
+    torch.manual_seed(seed)
     family = Window(SIDE / settings.side)
-    transformer = Transformer(family, convolutional_localization(family, settings.side), (SIDE, SIDE))
-    generator = seeded(4000 + cell.label)
+    localization = convolutional_localization(family, settings.side, shrink=settings.shrink)
+    transformer = Transformer(family, localization, (SIDE, SIDE))
+    generator = seeded(4000 + seed)
     steps = count()
 
     def loss() -> Tensor:
         agreement = min(1.0, next(steps) / (AGREED * settings.schedule.steps))
-        chosen = shared.images[torch.randperm(len(shared.images), generator=generator)[: settings.schedule.batch]]
+        chosen = images[torch.randperm(len(images), generator=generator)[: settings.schedule.batch]]
         windows = random_windows(chosen, generator)
         return triplet_loss(encoder(transformer(chosen).image), encoder(windows), settings.margin, agreement)
 
     fit(transformer, settings.schedule, loss)
     with torch.no_grad():
-        seen = attended_boxes(family, transformer(shared.images).theta)
-    overlaps = torch.stack([box_overlap(seen, boxes) for boxes in shared.boxes.unbind(1)], 1)
-    _save_sheet(run.out / f"{cell.kind.replace(' ', '-')}-{cell.label}.png", shared, seen)
-    found = overlaps > FOUND
-    return {"found": 100 * float(found.float().mean()), "either": 100 * float(found.any(1).float().mean())}
+        return attended_boxes(family, transformer(images).theta)
 
 
 def triplet_loss(seen: Tensor, random: Tensor, margin: float, agreement: float = 1.0) -> Tensor:
@@ -191,16 +204,16 @@ def train_encoder(settings: Settings, digits: Digits, left_out: int) -> nn.Modul
     return nn.Sequential(*list(network)[:-1], _UnitLength())
 
 
-def shared_images(settings: Settings, digits: Digits, cell: Cell) -> Shared:
-    """Images that each show the class once or twice, at random places."""
-    objects, pieces = KINDS[cell.kind]
-    generator = seeded(6000 + cell.label)
+def shared_images(settings: Settings, digits: Digits, kind: str, label: int) -> Shared:
+    """Images that each show the class once or twice, at random places; the same places for whatever digits."""
+    objects, pieces = KINDS[kind]
+    generator = seeded(6000 + label)
     room = settings.side - SIDE
     places = torch.randint(room + 1, (objects, settings.images, 2), generator=generator)
     if objects == 2:  # in the left and the right quarter of the room, so that no window holds both
         places[0, :, 0] //= 4
         places[1, :, 0] = room - places[1, :, 0] // 4
-    members = digits.images[digits.labels == cell.label]
+    members = digits.images[digits.labels == label]
     images = torch.zeros(settings.images, 1, settings.side, settings.side)
     for place in places:
         images = pasted(images, members[torch.randint(len(members), (len(images),), generator=generator)], place)
@@ -220,7 +233,7 @@ class _UnitLength(nn.Module):
 
 
 def _save_sheet(path: Path, shared: Shared, seen: Tensor) -> None:
-    """Images with the objects' boxes green and the window red."""
+    """Images with the objects' boxes green and the window that was found red."""
     pictures = [
         marked(picture(image, 2), [*((box(one), GREEN) for one in boxes), (box(window), RED)])
         for image, boxes, window in zip(shared.images[:16], shared.boxes, seen, strict=False)

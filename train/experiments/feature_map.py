@@ -23,7 +23,8 @@ from rectify.families import Affine
 from rectify.transformer import Localization, Transformed, Transformer
 from train.experiments.distortions import SIDE, angles_within, rotated
 from train.experiments.fit import Batch, Schedule, batches, error_percent, fit_classes, in_parts, seeded
-from train.experiments.networks import FILTERS, parameter_count
+from train.experiments.glyphs import drawn_digits
+from train.experiments.networks import FILTERS, parameter_count, pooled
 from train.experiments.pictures import picture, save_png, sheet
 from train.experiments.poses import left_angles, mean_and_spread
 from train.experiments.runs import Figures, Report, Run, figures_of, finished
@@ -47,7 +48,7 @@ class Settings:
     """Digits that are turned to several angles to see at which the transformer leaves them."""
 
 
-FULL = Settings(schedule=Schedule(steps=2000))
+FULL = Settings(schedule=Schedule(steps=2500, batch=64))
 QUICK = replace(FULL, schedule=Schedule(steps=3, batch=16), train_digits=200, test_digits=50, posed_digits=10)
 
 
@@ -66,13 +67,12 @@ class Network(nn.Module):
         self.looks_after = KINDS[kind]
         self.transforms_input = kind in ("on the input", "shared")
         self.stages = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(before, filters, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2))
-            for before, filters in ((1, 16), (16, 32))
+            nn.Sequential(nn.Conv2d(before, filters, 5, padding=2), *pooled()) for before, filters in ((1, 8), (8, 16))
         )
-        self.classifier = nn.Sequential(nn.Flatten(), nn.Linear(32 * 7 * 7, 64), nn.ReLU(), nn.Linear(64, 10))
+        self.classifier = nn.Sequential(nn.Flatten(), nn.Linear(16 * 7 * 7, 64), nn.ReLU(), nn.Linear(64, 10))
         self.transformer = None
         if self.looks_after is not None:
-            channels, side = ((1, SIDE), (16, SIDE // 2), (32, SIDE // 4))[self.looks_after]
+            channels, side = ((1, SIDE), (8, SIDE // 2), (16, SIDE // 4))[self.looks_after]
             self.transformer = Transformer(Affine(), _localization(channels, side))
 
     def forward(self, images: Tensor) -> Tensor:
@@ -140,8 +140,10 @@ def train_cell(run: Run, settings: Settings, cell: Cell) -> Figures:
     if network.transformer is not None:
         figures["spread"] = _pose_spread(network, digits.images[: settings.posed_digits])
         if network.transforms_input and cell.seed == 0:
-            output = in_parts(lambda part: network.transform(part).image, images[:16])
-            rows = [[picture(image) for image in part] for part in (images[:16], output)]
+            shown = drawn_digits(10).images
+            shown = rotated(shown, angles_within(len(shown), RANGE, 0, seeded(TEST_SEED)))
+            output = in_parts(lambda part: network.transform(part).image, shown)
+            rows = [[picture(image) for image in part] for part in (shown, output)]
             save_png(run.out / f"{cell.kind.replace(' ', '-')}.png", sheet(rows))
     return figures
 
@@ -176,8 +178,7 @@ def _localization(channels: int, side: int) -> Localization:
     body = nn.Sequential(
         *shrink,
         nn.Conv2d(channels, FILTERS, 5, padding=2),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
+        *pooled(),
         nn.Conv2d(FILTERS, FILTERS, 5, padding=2),
         nn.ReLU(),
         nn.Flatten(),

@@ -23,6 +23,7 @@ from rectify.transformer import Transformer
 from train.experiments.clutter import Scene, attended_boxes, box_overlap, scenes
 from train.experiments.distortions import SIDE
 from train.experiments.fit import Batch, Schedule, batches, error_percent, fit_classes, in_parts, seeded
+from train.experiments.glyphs import drawn_digits
 from train.experiments.networks import Straightened, convolutional_localization, matched, parameter_count, small_cnn
 from train.experiments.pictures import GREEN, RED, box, marked, picture, save_png, sheet
 from train.experiments.runs import Figures, Report, Run, figures_of, finished
@@ -46,11 +47,11 @@ class Settings:
     """Of clutter in each."""
     attended: int = SIDE
     """Side of what the transformer gives to the classifier, pixels."""
-    width: int = 32
+    width: int = 16
     """Of the classifier behind the transformer."""
 
 
-FULL = Settings(schedule=Schedule(steps=3000))
+FULL = Settings(schedule=Schedule(steps=2000, batch=64))
 QUICK = replace(FULL, schedule=Schedule(steps=3, batch=16), seeds=1, train_digits=200, test_digits=50, width=4)
 
 
@@ -107,7 +108,8 @@ def train_cell(run: Run, settings: Settings, cell: Cell) -> Figures:
         overlap = box_overlap(attended_boxes(Attention(), theta), test.boxes)
         figures |= {"iou": float(overlap.mean()), "found": 100 * float((overlap > 0.5).float().mean())}
         if cell.seed == 0:
-            _save_sheet(run.out / "attention.png", network.transformer, Scene(test.images[:12], test.boxes[:12]))
+            shown = scenes(drawn_digits(10).images, settings.side, settings.pieces, seeded(TEST_SEED))
+            _save_sheet(run.out / "attention.png", network.transformer, shown)
     return figures
 
 

@@ -24,6 +24,7 @@ from rectify.families import Affine
 from rectify.transformer import Parallel, Transformer, concatenated
 from train.experiments.distortions import RTS_SIDE, SIDE, rotation_translation_scale
 from train.experiments.fit import Batch, Schedule, batches, error_percent, fit_classes, seeded
+from train.experiments.glyphs import drawn_digits
 from train.experiments.idx import Digits
 from train.experiments.networks import convolutional_localization, fcn, matched, parameter_count
 from train.experiments.pictures import GREEN, RED, marked, outline, picture, save_png, sheet
@@ -43,11 +44,11 @@ class Settings:
     seeds: int = 2
     train_digits: int | None = None
     test_digits: int | None = None
-    width: int = 256
+    width: int = 128
     """Hidden units of the classifier behind two transformers."""
 
 
-FULL = Settings(schedule=Schedule(steps=4000))
+FULL = Settings(schedule=Schedule(steps=2500, batch=64))
 QUICK = replace(FULL, schedule=Schedule(steps=3, batch=16), seeds=1, train_digits=200, test_digits=50, width=16)
 
 
@@ -104,7 +105,8 @@ def train_cell(run: Run, settings: Settings, cell: Cell) -> Figures:
     fit_classes(network, settings.schedule, pairs(digits, settings.schedule.batch, cell.seed))
     images, sums = test_pairs(run.digits("test", settings.test_digits))
     if transformers and cell.seed == 0:
-        _save_sheet(run.out / f"{cell.kind.replace(' ', '-')}.png", network.transformers, images[:12])
+        shown, _ = test_pairs(drawn_digits(10))
+        _save_sheet(run.out / f"{cell.kind.replace(' ', '-')}.png", network.transformers, shown)
     return {"error": error_percent(network, images, sums), "parameters": parameter_count(network)}
 
 

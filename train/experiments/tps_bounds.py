@@ -21,7 +21,8 @@ from rectify.families import Family, ThinPlateSpline
 from rectify.transformer import Transformer
 from train.experiments.distortions import SIDE, angles_within, rotated
 from train.experiments.fit import Batch, Schedule, batches, error_percent, fit_classes, seeded
-from train.experiments.networks import Straightened, cnn, convolutional_localization
+from train.experiments.glyphs import drawn_digits
+from train.experiments.networks import Straightened, convolutional_localization, fcn
 from train.experiments.pictures import Picture, marked, picture, save_gif, sheet
 from train.experiments.plots import Panel, save_plot
 from train.experiments.runs import Figures, Report, Run, figures_of, finished
@@ -67,11 +68,11 @@ class Settings:
     frames: int = 40
     train_digits: int | None = None
     test_digits: int | None = None
-    first: int = 16
-    width: int = 16
+    width: int = 64
+    """Of the classifier; it is fully connected, so that it depends on the transformer."""
 
 
-FULL = Settings(schedule=Schedule(steps=900))
+FULL = Settings(schedule=Schedule(steps=800, batch=64))
 QUICK = replace(
     FULL,
     schedule=Schedule(steps=3, batch=16),
@@ -79,7 +80,6 @@ QUICK = replace(
     frames=3,
     train_digits=200,
     test_digits=50,
-    first=4,
     width=4,
 )
 
@@ -131,7 +131,7 @@ def train_cell(run: Run, settings: Settings, cell: Cell) -> Figures:
     spline = ThinPlateSpline(cell.size, cell.size)
     family: Family = BoundedSpline(spline) if BOUNDS[cell.bound] else spline
     localization = convolutional_localization(family, SIDE)
-    network = Straightened(Transformer(family, localization), cnn(SIDE, settings.width, first=settings.first))
+    network = Straightened(Transformer(family, localization), fcn(SIDE, settings.width))
     draw = batches(run.digits("train", settings.train_digits), settings.schedule.batch, seeded(0))
     generator = seeded(1000)
 
@@ -142,15 +142,17 @@ def train_cell(run: Run, settings: Settings, cell: Cell) -> Figures:
     digits = run.digits("test", settings.test_digits)
     images = rotated(digits.images, angles_within(len(digits.labels), cell.range, 0, seeded(TEST_SEED)))
     frames: list[Picture] = []
+    shown = drawn_digits(10).images
+    shown = rotated(shown, angles_within(len(shown), cell.range, 0, seeded(TEST_SEED)))
     every = max(1, settings.schedule.steps // settings.frames)
 
     def watch(step: int) -> None:
         if cell.size == settings.animated and step % every == 0:
-            frames.append(_frame(network.transformer, images[:8]))
+            frames.append(_frame(network.transformer, shown))
 
     fit_classes(network, settings.schedule, turned, watch)
     if frames:
-        frames.append(_frame(network.transformer, images[:8]))
+        frames.append(_frame(network.transformer, shown))
         save_gif(run.out / f"points-{cell.range}-{cell.bound}.gif", frames)
     return {"error": error_percent(network, images, digits.labels)}
 

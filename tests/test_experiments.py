@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import importlib
 import json
 import math
+import re
 import struct
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import cv2
@@ -41,7 +43,7 @@ from train.experiments.idx import Digits, load_digits, read_idx
 from train.experiments.networks import ThinConvolution, fcn, matched, parameter_count, pooled
 from train.experiments.pictures import GAP, box, marked, outline, picture, save_gif, sheet
 from train.experiments.poses import affine_angle, left_angles, mean_and_spread
-from train.experiments.runs import Figures, Run, finished
+from train.experiments.runs import Figures, Run, finished, plain
 from train.experiments.tps_bounds import BoundedSpline
 
 
@@ -559,6 +561,27 @@ def test_wrong_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -
         main(arguments)
     assert stopped.value.code == 2
     assert "usage: python -m train.experiments" in capsys.readouterr().err
+
+
+DOCS = Path(__file__).parent.parent / "docs"
+
+
+def test_committed_results_are_those_of_the_page_and_of_todays_settings() -> None:
+    page = (DOCS / "experiments.md").read_text()
+    folders = sorted(path.parent for path in (DOCS / "experiments").glob("*/results.md"))
+    assert folders
+    for folder in folders:
+        assert (folder / "results.md").read_text() in page, folder
+        assert f"python -m train.experiments {folder.name} " in page
+        results = json.loads((folder / "results.json").read_text())
+        module = importlib.import_module(f"train.experiments.{folder.name.replace('-', '_')}")
+        assert results["quick"] is False and results["settings"] == plain(asdict(module.FULL)), folder
+
+
+def test_pictures_of_the_page_exist() -> None:
+    page = (DOCS / "experiments.md").read_text()
+    for picture_of in re.findall(r"!\[[^]]*\]\(([^)]+)\)", page):
+        assert (DOCS / picture_of).stat().st_size < 400_000
 
 
 def test_trilinear_and_bilinear_are_what_the_experiment_compares() -> None:

@@ -70,7 +70,7 @@ def finished(
         ValueError: results.json is of another experiment or of other settings.
     """
     path = run.out / RESULTS
-    heading = {"experiment": run.name, "quick": run.quick, "settings": _plain(asdict(settings))}
+    heading = {"experiment": run.name, "quick": run.quick, "settings": plain(asdict(settings))}
     done: dict[str, Figures] = _kept(path, heading)
     waiting = {name: cell for name, cell in cells.items() if name not in done}
     with progress(run.name, len(cells), unit="cell") as bar:
@@ -84,8 +84,8 @@ def finished(
 
 def figures_of(run: Run, settings: Any, cells: Mapping[str, Figures], **others: Any) -> Figures:
     """The content of results.json once everything is known."""
-    heading = {"experiment": run.name, "quick": run.quick, "settings": _plain(asdict(settings))}
-    return {**heading, **_plain(others), "cells": dict(cells)}
+    heading = {"experiment": run.name, "quick": run.quick, "settings": plain(asdict(settings))}
+    return {**heading, **plain(others), "cells": dict(cells)}
 
 
 def _kept(path: Path, heading: Figures) -> dict[str, Figures]:
@@ -114,7 +114,7 @@ def _computed(
 def _named(
     work: Callable[[Run, Any, Cell], Figures], run: Run, settings: Any, item: tuple[str, Cell]
 ) -> tuple[str, Figures]:
-    return item[0], _plain(work(run, settings, item[1]))
+    return item[0], plain(work(run, settings, item[1]))
 
 
 @contextmanager
@@ -128,10 +128,10 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """As JSON gives it back, so that settings can be compared; floats short enough to read."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return round(value, 6) if isinstance(value, float) else value

@@ -139,10 +139,14 @@ def tilted_grid(count: tuple[int, int], covered: tuple[float, float], size: tupl
 
 
 def weights(sampler: Sampler, scale: tuple[float, float], angle: float, side: int = 32) -> Tensor:
-    """With which weights the source's pixels (1, side, side) enter one pixel of the output: the sampler's gradient."""
+    """With which weights the source's pixels (1, side, side) enter one pixel of the output: the sampler's gradient.
+
+    The pixel lies a little off the middle, where four pixels of the source would share it alike.
+    """
     image = torch.zeros(1, 1, side, side, requires_grad=True)
     count = 9
     grid = tilted_grid((count, count), (count / scale[0], count / scale[1]), (side, side), angle)
+    grid = grid + torch.tensor([0.3, 0.2]) * (2 / side)
     (found,) = torch.autograd.grad(sampler(image, grid)[0, 0, count // 2, count // 2], image)
     return found[0]
 

@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from rectify.families import Attention
+from rectify.sampler import sample_trilinear
 from rectify.transformer import Transformer
 from train.experiments.clutter import Scene, attended_boxes, box_overlap, scenes
 from train.experiments.distortions import SIDE
@@ -45,8 +46,11 @@ class Settings:
     """Of the images, pixels; a digit's square has 28."""
     pieces: int = 6
     """Of clutter in each."""
-    attended: int = SIDE
-    """Side of what the transformer gives to the classifier, pixels."""
+    attended: int = 16
+    """Side of what the transformer gives to the classifier, pixels: the whole image would be too small in it to read,
+    so that it pays to look at the digit alone."""
+    shrink: int = 3
+    """How many times smaller the copy is that the localization network sees."""
     width: int = 16
     """Of the classifier behind the transformer."""
 
@@ -116,16 +120,13 @@ def train_cell(run: Run, settings: Settings, cell: Cell) -> Figures:
 def build(settings: Settings, kind: str) -> nn.Module:
     """A classifier of scenes; both kinds have the same number of parameters."""
 
-    def attention(width: int) -> nn.Module:
-        transformer = Transformer(
-            Attention(), convolutional_localization(Attention(), settings.side), (settings.attended, settings.attended)
-        )
-        return Straightened(transformer, small_cnn(settings.attended, width))
-
-    network = attention(settings.width)
+    localization = convolutional_localization(Attention(), settings.side, shrink=settings.shrink)
+    # Trilinear, since at the start the image is shrunk almost four times.
+    transformer = Transformer(Attention(), localization, (settings.attended, settings.attended), sample_trilinear)
+    network = Straightened(transformer, small_cnn(settings.attended, settings.width))
     if kind == "attention":
         return network
-    return matched(lambda width: small_cnn(settings.side, width), parameter_count(network))
+    return matched(lambda units: small_cnn(settings.side, settings.width, units=units), parameter_count(network))
 
 
 @torch.no_grad()

@@ -68,14 +68,18 @@ def cnn(side: int, width: int, channels: int = 1, classes: int = 10, first: int 
     ).to(memory_format=torch.channels_last)
 
 
-def small_cnn(side: int, width: int, channels: int = 1, classes: int = 10) -> nn.Sequential:
+def small_cnn(side: int, width: int, channels: int = 1, classes: int = 10, units: int = 0) -> nn.Sequential:
     """A light classifier for larger images: three 3 × 3 convolutions of half, one and one times ``width`` filters,
-    each followed by 2 × 2 max pooling."""
+    each followed by 2 × 2 max pooling; then, if it has ``units``, a hidden layer of so many."""
     layers: list[nn.Module] = []
     for filters in (max(width // 2, 1), width, width):
         layers += [nn.Conv2d(channels, filters, 3, padding=1), *pooled()]
         channels, side = filters, side // 2
-    network = nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * side * side, classes))
+    layers.append(nn.Flatten())
+    features = channels * side * side
+    if units:
+        layers += [nn.Linear(features, units), nn.ReLU()]
+    network = nn.Sequential(*layers, nn.Linear(units or features, classes))
     return network.to(memory_format=torch.channels_last)
 
 

@@ -23,6 +23,8 @@ from train.diagnosis import Diagnosis
 from train.evaluate import Engine, Figures, Outcome, Tally, as_engine, evaluate
 from train.metrics import LETTERS, PROTOCOLS
 from train.output import complain, number, output_file, progress, table, write_json, write_text
+from train.quality import QualityFigures, measure
+from train.quality_command import legend, quality_table
 from train.report import ReportSet, page, table_section
 
 _EPILOG = """examples:
@@ -159,6 +161,7 @@ class Evaluation:
         self.total = Tally(options.protocol)
         self.figures: dict[str, Figures] = {}
         self.sections: list[str] = []
+        self.quality: dict[tuple[str, str], QualityFigures] = {}
 
     def add(self, name: str, reader: Reader) -> None:
         """Evaluate a set.
@@ -198,6 +201,9 @@ class Evaluation:
         self.all_details.merge(details)
         if self.options.report:
             self.sections.append(shown.sections(partial(self._pictures, reader)))
+            # A crop that was turned is not where its truth says.
+            if self.rectifier is not None and self.prepare is None:
+                self.quality[name, ""] = measure(reader, self.rectifier, margin=self.rectifier.margin).summary()
 
     def write(self) -> None:
         """The table on stdout, and the files that were asked for."""
@@ -213,6 +219,11 @@ class Evaluation:
         if self.options.report:
             notes = {"wrong crops by cause": "; ".join(f"{cause}: {meaning}" for cause, meaning in CAUSES.items())}
             extra = [table_section(title, columns, cells, notes.get(title, "")) for title, columns, cells in details]
+            if self.quality:
+                columns, cells = quality_table(self.quality)
+                extra.append(
+                    table_section("quality of the rectified crops", columns, cells, "; ".join(legend(columns)))
+                )
             sections = [*extra, *self.sections]
             write_text(self.options.report, page("rectify-ocr eval", self._facts(), header, rows, sections))
 

@@ -2,8 +2,9 @@
 
     python -m train.orientation OUT --synthetic LMDB... --real LMDB... [--steps N]
 
-Synthetic words, whose direction is known, and photographed ones, which are taken for upright, are turned by random
-angles. OUT receives the weights; ``rectify-ocr export OUT DIR`` makes the ONNX file.
+Synthetic words, whose direction is known, and photographed ones, which are taken for upright where no quadrilateral
+says more, are turned by random angles. Some synthetic words are set letter above letter: their letters are what is
+upright. OUT receives the weights; ``rectify-ocr export OUT DIR`` makes the ONNX file.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+from data.augment import Augmentation
 from data.loader import Sample, SampleSet, Source
 from data.synth.geometry import WordGeometry
-from rectify.conventions import to_pixels
+from rectify.conventions import Points, grid_points, pixel_centers, to_pixels
 from rectify.orientation import THUMBNAIL, view
 from rectify.orientation_network import CHANNELS, OrientationNetwork
 from train.crops import rotated
@@ -32,8 +34,14 @@ from train.weights import SUFFIX, save_network
 HOLD_OUT = 16
 """Every n-th photographed word is kept for validation, as in the other trainings."""
 REAL_SHARE = 0.4
-UPRIGHT_SHARE = 0.6
+STACKED_SHARE = 0.1
+"""Part of the synthetic words that are set letter above letter."""
+UPRIGHT_SHARE = 0.5
 """Part of the words that lie within a few degrees of a quarter turn, as they do in photographs; others at any angle."""
+LETTER = (24, 24)
+"""(height, largest width) in pixels of a letter above letters."""
+UPRIGHT = np.array([[-1.0, 0.0], [1.0, 0.0]])
+"""The middle line of a word that fills its crop."""
 DESCRIPTION = {"format": 1, "kind": "orientation", "channels": list(CHANNELS), "thumbnail": list(THUMBNAIL)}
 
 
@@ -44,8 +52,9 @@ class TurnedWords(Dataset[tuple[NDArray[np.uint8], NDArray[np.float32]]]):
         real, synthetic: words; of the first, those much higher than wide are left out, as their direction is unknown.
     """
 
-    def __init__(self, real: SampleSet, synthetic: SampleSet, batch_size: int, seed: int) -> None:
+    def __init__(self, real: SampleSet, synthetic: SampleSet, batch_size: int, seed: int, augment: bool = True) -> None:
         self.real, self.synthetic, self.batch_size, self.seed = real, synthetic, batch_size, seed
+        self.augment = Augmentation() if augment else None
 
     def __getitem__(self, step: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         rng = np.random.default_rng([self.seed, step])
@@ -56,27 +65,58 @@ class TurnedWords(Dataset[tuple[NDArray[np.uint8], NDArray[np.float32]]]):
             sample = words[int(rng.integers(len(words)))]
             if sample.geometry is None and sample.image.shape[0] > sample.image.shape[1]:
                 continue
-            picture, target = turned_word(sample, rng)
+            picture, target = turned_word(sample, rng, self.augment)
             pictures.append(picture)
             targets.append(target)
         return np.stack(pictures), np.stack(targets)
 
 
-def turned_word(sample: Sample, rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """What the network sees of a word turned at random, and its target (4,)."""
+def turned_word(
+    sample: Sample, rng: np.random.Generator, augment: Augmentation | None = None
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """What the network sees of a word turned at random, and its target (4,).
+
+    Args:
+        augment: for photographs; rendered words come with their own variety.
+    """
     degrees = rng.uniform(-180, 180)
     if rng.random() < UPRIGHT_SHARE:
         degrees = 90.0 * int(rng.integers(4)) + rng.normal(0, 6)
-    image = sample.image if rng.random() < 0.9 else 255 - sample.image
+    image, ends = sample.image, middle_line(sample)
+    if sample.geometry and len(sample.geometry.characters) > 2 and rng.random() < STACKED_SHARE:
+        image, ends = stacked(sample.image, sample.geometry), UPRIGHT
+    elif augment and sample.geometry is None:
+        image, moved = augment(image, rng, ends)
+        ends = ends if moved is None else moved
+    (x0, y0), (x1, y1) = to_pixels(ends, image.shape[1::-1])
+    upwards = -math.degrees(math.atan2(y1 - y0, x1 - x0))
     seen, laid = view(rotated(image, degrees))
-    own = direction(sample.geometry) if sample.geometry else 0.0
-    return seen, soft_target(own + degrees + 90 * laid)
+    return seen, soft_target(upwards + degrees + 90 * laid)
 
 
-def direction(geometry: WordGeometry) -> float:
-    """Degrees by which a synthetic word runs upwards."""
-    (x0, y0), (x1, y1) = to_pixels(geometry.map(np.array([[-1.0, 0], [1, 0]])), geometry.size)
-    return -math.degrees(math.atan2(y1 - y0, x1 - x0))
+def middle_line(sample: Sample) -> Points:
+    """Both ends (2, 2) of a word's middle line, normalised, from left to right."""
+    if sample.geometry:
+        return sample.geometry.map(UPRIGHT)
+    if sample.outline is None:
+        return UPRIGHT
+    half = len(sample.outline) // 2
+    top, bottom = sample.outline[[0, half - 1]], sample.outline[[-1, half]]
+    return np.asarray((top + bottom) / 2)
+
+
+def stacked(image: NDArray[np.uint8], geometry: WordGeometry) -> NDArray[np.uint8]:
+    """A synthetic word (H, W, 3) set letter above letter."""
+    height, most = LETTER
+    widths = [0.5 * height * geometry.length * (end - start) for start, end in geometry.characters]
+    width = round(max(4, min(most, max(widths))))
+    letters = []
+    for start, end in geometry.characters:
+        xs = (start + end) / 2 + max(end - start, 2 * width / (height * geometry.length)) / 2 * pixel_centers(width)
+        places = to_pixels(geometry.map(grid_points(xs, 1.1 * pixel_centers(height))), image.shape[1::-1])
+        x, y = places.T.reshape(2, height, width).astype(np.float32)
+        letters.append(cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+    return np.concatenate(letters)
 
 
 def soft_target(degrees: float) -> NDArray[np.float32]:
@@ -139,7 +179,7 @@ def main() -> None:
     data = TurnedWords(SampleSet(real), SampleSet(synthetic), options.batch_size, options.seed)
     network = train(options.out, data, options.steps, options.rate)
     kept = SampleSet(real, held_out=True)
-    pictures, targets = TurnedWords(kept, kept, 1000, options.seed + 1)[0]
+    pictures, targets = TurnedWords(kept, kept, 1000, options.seed + 1, augment=False)[0]
     print(f"held-back words, turned: {accuracy(network, torch.from_numpy(pictures), torch.from_numpy(targets)):.1f} %")
 
 

@@ -9,10 +9,15 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from data.quads import QUADS, read_quads
+from data.quads import QUADS, Quad, read_quads
 from data.synth.geometry import WordGeometry
+from rectify.conventions import MARGIN, Points, to_pixels
+from rectify.rectifier import LEAST_BEND
+from rectify.strength import bend_strength
 from train.crops import Crop, Image, Reader, batches, read_crops
-from train.shape_errors import WordErrors, folds_over, quad_errors, word_errors
+from train.letter_errors import LetterErrors, letter_errors
+from train.shape_errors import WordErrors, folds_over, quad_errors, share_outside, word_errors
+from train.similarity import flat_similarity
 
 
 class Locator(Protocol):
@@ -26,6 +31,15 @@ class Locator(Protocol):
 
 
 @dataclass(frozen=True)
+class TruePoints:
+    """Measured instead of a locator: the control points of the true map, the best that a network could find on a grid.
+    Crops without a true map are passed over."""
+
+    rows: int
+    cols: int
+
+
+@dataclass(frozen=True)
 class QualityFigures:
     """One set's results; None for what nothing in the set could show."""
 
@@ -34,17 +48,31 @@ class QualityFigures:
     """Samples that could not be read; they are in none of the figures."""
     fold_over: float | None
     """% of the crops on which the spline folds over."""
+    strength: float | None
+    """Median over the crops, see ``rectify.strength.bend_strength``."""
+    bent: float | None
+    """% of the crops that are bent by ``LEAST_BEND`` or more, which another engine gets rectified."""
+    outside: float | None
+    """Mean over the crops, see ``shape_errors.share_outside``."""
     words: int
     """Synthetic words, whose true map is known."""
     end_point_error: float | None
     """Mean over the words, as the next ones; ``shape_errors.WordErrors`` says what each is."""
     end_point_error_median: float | None
     outline_error: float | None
+    map_error: float | None
     aligned_error: float | None
     slope: float | None
     bend: float | None
+    height_unevenness: float | None
+    """Mean over the words that show it, as the next one, see ``letter_errors.LetterErrors``."""
+    spacing_unevenness: float | None
     cut_off: float | None
-    """% of the words."""
+    """% of the words of which anything is cut off."""
+    ink_cut_off: float | None
+    """% of the letters' area, mean over the words."""
+    ssim: float | None
+    """Mean over the words, see ``similarity.flat_similarity``."""
     quads: int
     """Crops with an official quadrilateral that are not vertical."""
     corner_error: float | None
@@ -58,8 +86,12 @@ class Quality:
 
     samples: int = 0
     bad: int = 0
-    folds: int = 0
+    folds: list[bool] = field(default_factory=list)
+    strengths: list[float] = field(default_factory=list)
+    outsides: list[float] = field(default_factory=list)
     words: list[WordErrors] = field(default_factory=list)
+    letters: list[LetterErrors] = field(default_factory=list)
+    similarities: list[float] = field(default_factory=list)
     quads: list[tuple[float, float]] = field(default_factory=list)
     """Corner error and IoU of each."""
 
@@ -68,28 +100,42 @@ class Quality:
         return QualityFigures(
             samples=self.samples,
             bad=self.bad,
-            fold_over=100 * self.folds / (self.samples - self.bad) if self.samples > self.bad else None,
+            fold_over=_percent(self.folds),
+            strength=_median(self.strengths),
+            bent=_percent([strength >= LEAST_BEND for strength in self.strengths]),
+            outside=_mean(self.outsides),
             words=len(self.words),
             end_point_error=_mean([word.end_point for word in self.words]),
-            end_point_error_median=float(np.median([word.end_point for word in self.words])) if self.words else None,
+            end_point_error_median=_median([word.end_point for word in self.words]),
             outline_error=_mean([word.outline for word in self.words]),
+            map_error=_mean([word.everywhere for word in self.words]),
             aligned_error=_mean([word.aligned for word in self.words]),
             slope=_mean([word.slope for word in self.words]),
             bend=_mean([word.bend for word in self.words]),
-            cut_off=_mean([100.0 * word.cut_off for word in self.words]),
+            height_unevenness=_mean([word.height for word in self.letters if word.height is not None]),
+            spacing_unevenness=_mean([word.spacing for word in self.letters if word.spacing is not None]),
+            cut_off=_percent([word.cut_off > 0 for word in self.letters]),
+            ink_cut_off=_mean([word.cut_off for word in self.letters]),
+            ssim=_mean(self.similarities),
             quads=len(self.quads),
             corner_error=_mean([error for error, _ in self.quads]),
             iou=_mean([iou for _, iou in self.quads]),
         )
 
 
-def measure(reader: Reader, locator: Locator, watch: Callable[[Crop], None] | None = None) -> Quality:
+def measure(
+    reader: Reader,
+    locator: Locator | TruePoints,
+    watch: Callable[[Crop], None] | None = None,
+    margin: tuple[float, float] = MARGIN,
+) -> Quality:
     """Locate the word in every crop of a set and compare with what is known of it.
 
     Args:
         reader: the set; its records may hold a geometry, its folder may hold ``quads.jsonl``.
         locator: what is measured.
         watch: told every crop, a bad one with its error.
+        margin: space around the word in the rectified image, see ``Rectifier``; what it leaves out is cut off.
 
     Raises:
         ValueError: ``quads.jsonl`` is damaged.
@@ -98,20 +144,39 @@ def measure(reader: Reader, locator: Locator, watch: Callable[[Crop], None] | No
     quads = read_quads(reader.folder / QUADS)
     for batch in batches(_words(reader)):
         readable = [word for word in batch if word.image is not None]
-        points = locator.locate([word.image for word in readable if word.image is not None]).astype(np.float64)
         quality.samples += len(batch)
         quality.bad += len(batch) - len(readable)
-        quality.folds += int(folds_over(points, locator.rows, locator.cols).sum())
-        for word, located in zip(readable, points, strict=True):
-            if word.truth is not None:
-                quality.words.append(word_errors(located, word.truth, locator.rows, locator.cols))
-            quad = quads.get(word.number)
-            if quad is not None and not quad.vertical:
-                quality.quads.append(quad_errors(located, quad, locator.rows, locator.cols))
+        located = _locate(readable, locator)
+        for word, points in located:
+            _add(quality, word, points, quads.get(word.number), (locator.rows, locator.cols), margin)
         for word in batch:
             if watch:
                 watch(word)
     return quality
+
+
+def _locate(words: Sequence[_Word], locator: Locator | TruePoints) -> list[tuple[_Word, Points]]:
+    """The words with their control points."""
+    if isinstance(locator, TruePoints):
+        return [(word, word.truth.control_points(locator.rows, locator.cols)) for word in words if word.truth]
+    found = locator.locate([word.image for word in words if word.image is not None])
+    return list(zip(words, found.astype(np.float64), strict=True))
+
+
+def _add(
+    quality: Quality, word: _Word, points: Points, quad: Quad | None, grid: tuple[int, int], margin: tuple[float, float]
+) -> None:
+    """Measure one word."""
+    assert word.image is not None
+    quality.folds.append(bool(folds_over(points[None], *grid)[0]))
+    quality.outsides.append(float(share_outside(points[None], *grid)[0]))
+    quality.strengths.append(bend_strength(to_pixels(points, word.image.shape[1::-1]), *grid))
+    if word.truth is not None:
+        quality.words.append(word_errors(points, word.truth, *grid))
+        quality.letters.append(letter_errors(points, word.truth, *grid, margin))
+        quality.similarities.append(flat_similarity(word.image, points, word.truth, *grid))
+    if quad is not None and not quad.vertical:
+        quality.quads.append(quad_errors(points, quad, *grid))
 
 
 @dataclass(frozen=True)
@@ -132,3 +197,11 @@ def _words(reader: Reader) -> Iterator[_Word]:
 
 def _mean(values: Sequence[float]) -> float | None:
     return float(np.mean(values)) if values else None
+
+
+def _median(values: Sequence[float]) -> float | None:
+    return float(np.median(values)) if values else None
+
+
+def _percent(values: Sequence[bool]) -> float | None:
+    return 100 * float(np.mean(values)) if values else None

@@ -3,46 +3,90 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
 from data.reader import LmdbReader
-from rectify.rectifier import Rectifier
-from train.crops import Crop, Reader, set_names
-from train.output import complain, number, output_file, progress, table, write_json
-from train.quality import QualityFigures, measure
+from rectify.conventions import MARGIN, extent_of
+from rectify.rectifier import LEAST_BEND, Rectifier
+from train.crops import Crop, set_names
+from train.output import complain, number, output_file, progress, table, write_json, write_text
+from train.quality import Locator, QualityFigures, TruePoints, measure
+from train.report import page
 from train.shape_errors import FRAME
 
-_DESCRIPTION = f"""\
-Measure the control points that the rectifier finds.
-
-On synthetic words (rectify-ocr synth), whose true map is known:
-  EPE         distance of the control points from the true ones, in pixels of a crop scaled to {FRAME[0]}x{FRAME[1]}:
-              mean, median
-  outline     the same of the text outline, without the margin
-  aligned     EPE after the best scale and shift along and across the word
-  slope, bend top line and baseline when rectified: degrees off the horizontal, RMS crookedness in % of the text height
-  cut off     % of the words whose outline reaches out of the rectified image
-On real words with quads.jsonl beside data.mdb, vertical ones left out:
-  corner      distance of the text outline's corners from the quad's, % of (width + height) / 2 of the crop
-  IoU         of text outline and quad
-Everywhere:
-  fold        % of the crops on which the spline folds over
-"""
+LEGEND = {
+    "EPE": f"distance of the control points from the true ones, in pixels of a crop scaled to {FRAME[0]}x{FRAME[1]}",
+    "median": "of the EPE",
+    "outline": "the same of the text outline, without the margin",
+    "map": "the same all over the text; like the last, it compares grids of control points, too",
+    "aligned": "EPE after the best scale and shift along and across the word",
+    "slope °": "top line and baseline when rectified: degrees off the horizontal",
+    "bend %": "the same lines: RMS distance from straight ones, % of the text height",
+    "height %": "how much the height of the letters differs within a word: standard deviation, % of the mean",
+    "spacing %": "the same of the distances between neighbouring letters, beside those of the flat word",
+    "cut %": "% of the words of which the rectified image leaves out a part of a letter's box",
+    "ink cut %": "% of the letters' area that it leaves out",
+    "SSIM": "of the rectified crop and the flat rendering, which is the crop sampled along the true map, "
+    f"{FRAME[0]}x{FRAME[1]}, grey",
+    "corner %": "distance of the text outline's corners from the quad's, % of (width + height) / 2 of the crop",
+    "IoU": "of text outline and quad",
+    "fold %": "% of the crops on which the spline folds over",
+    "strength": "how far a word is from lying straight in its crop, % of the text height, median",
+    "bent %": f"% of the crops with a strength from {LEAST_BEND:g}, which other engines get rectified",
+    "outside %": "% of the rectified image's area, margin included, that repeats the crop's border",
+}
+"""What each column of the table says."""
 
 _COLUMNS = {
     "EPE": ("end_point_error", 2),
     "median": ("end_point_error_median", 2),
     "outline": ("outline_error", 2),
+    "map": ("map_error", 2),
     "aligned": ("aligned_error", 2),
     "slope °": ("slope", 2),
     "bend %": ("bend", 2),
-    "cut off %": ("cut_off", 2),
+    "height %": ("height_unevenness", 2),
+    "spacing %": ("spacing_unevenness", 2),
+    "cut %": ("cut_off", 2),
+    "ink cut %": ("ink_cut_off", 3),
+    "SSIM": ("ssim", 3),
     "corner %": ("corner_error", 2),
     "IoU": ("iou", 3),
     "fold %": ("fold_over", 2),
+    "strength": ("strength", 1),
+    "bent %": ("bent", 1),
+    "outside %": ("outside", 1),
 }
 """Heading to field and digits."""
+
+_SYNTHETIC = [*LEGEND][: [*LEGEND].index("SSIM") + 1]
+_QUADS = ["corner %", "IoU"]
+
+
+def _explained(columns: Sequence[str]) -> str:
+    return "\n".join(f"  {column:<10} {LEGEND[column]}" for column in columns)
+
+
+_DESCRIPTION = f"""\
+Measure the control points that the rectifier finds.
+
+On synthetic words (rectify-ocr synth), whose true map is known, means over the words:
+{_explained(_SYNTHETIC)}
+On real words with quads.jsonl beside data.mdb, vertical ones left out:
+{_explained(_QUADS)}
+Everywhere:
+{_explained([column for column in LEGEND if column not in (*_SYNTHETIC, *_QUADS)])}
+"""
+
+_EPILOG = """examples:
+  rectify-ocr quality synthetic data/IC15 --json quality.json
+  rectify-ocr quality synthetic --grids 3x3 5x5 7x7 2x10 2x20     what a grid could reach, from the true map
+  rectify-ocr quality synthetic --weights runs/5x5 runs/2x10      trained ones side by side
+"""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -50,39 +94,82 @@ def main(argv: Sequence[str]) -> int:
     parser = _parser()
     options = parser.parse_args(argv)
     try:
-        rectifier = Rectifier(options.weights)
+        margin = (options.margin[0], options.margin[1])
+        extent_of(margin)
+        locators = _locators(options.weights, options.grids)
     except (ValueError, OSError) as error:
         parser.error(str(error))
-    figures: dict[str, QualityFigures] = {}
+    figures: dict[tuple[str, str], QualityFigures] = {}
     failed = False
     for name, folder in set_names(options.lmdb).items():
-        try:
-            figures[name] = _measure(name, LmdbReader(folder), rectifier)
-        except (ValueError, OSError) as error:
-            complain(error)
-            failed = True
+        for source, locator in locators.items():
+            try:
+                figures[name, source] = _measure(name, folder, locator, margin)
+            except (ValueError, OSError) as error:
+                complain(error)
+                failed = True
+                break
     if figures:
-        print(table(["set", "samples", *_COLUMNS], [_row(*item) for item in figures.items()]))
+        header, rows = quality_table(figures)
+        print(table(header, rows))
         if options.json:
-            sets = {name: asdict(values) for name, values in figures.items()}
-            write_json(options.json, {"rows": rectifier.rows, "cols": rectifier.cols, "sets": sets})
+            write_json(options.json, _json(figures, locators))
+        if options.report:
+            facts = ["margins {:g} and {:g}".format(*margin), *legend(header)]
+            write_text(options.report, page("rectify-ocr quality", facts, header, rows, []))
     return int(failed or any(values.bad for values in figures.values()))
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="rectify-ocr quality",
-        description=_DESCRIPTION,
-        epilog="example:\n  rectify-ocr quality synthetic data/IC15 --json quality.json",
+        description=_DESCRIPTION.replace("%", "%%"),
+        epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("lmdb", nargs="+", metavar="LMDB", help="folder that holds data.mdb")
     parser.add_argument("--json", type=output_file, metavar="FILE", help="write the figures as JSON")
-    parser.add_argument("--weights", metavar="W", help="weight file or folder; without it the shipped weights")
+    parser.add_argument("--report", type=output_file, metavar="FILE.html", help="write a page with the table")
+    parser.add_argument(
+        "--weights", nargs="+", metavar="W", help="weight files or folders; without them the shipped weights"
+    )
+    parser.add_argument(
+        "--grids",
+        nargs="+",
+        type=_grid,
+        default=[],
+        metavar="ROWSxCOLS",
+        help="control points of the true map on these grids instead, the best that a network could find",
+    )
+    parser.add_argument(
+        "--margin",
+        nargs=2,
+        type=float,
+        default=MARGIN,
+        metavar=("ENDS", "SIDES"),
+        help="space around the word in the rectified image (default {:g} {:g})".format(*MARGIN),
+    )
     return parser
 
 
-def _measure(name: str, reader: Reader, rectifier: Rectifier) -> QualityFigures:
+def _grid(argument: str) -> TruePoints:
+    match = re.fullmatch(r"(\d+)x(\d+)", argument)
+    if not match or min(map(int, match.groups())) < 2:
+        raise argparse.ArgumentTypeError(f"{argument} is not a grid of at least 2x2 control points, like 5x5 or 2x10")
+    return TruePoints(int(match[1]), int(match[2]))
+
+
+def _locators(weights: Sequence[str] | None, grids: Sequence[TruePoints]) -> dict[str, Locator | TruePoints]:
+    """What is measured, by its name in the table; the shipped weights where nothing is named."""
+    measured: dict[str, Locator | TruePoints] = {f"true {grid.rows}x{grid.cols}": grid for grid in grids}
+    if weights or not grids:
+        paths: Sequence[str | None] = weights or [None]
+        measured |= {path or "shipped": Rectifier(path) for path in paths}
+    return measured
+
+
+def _measure(name: str, folder: Path, locator: Locator | TruePoints, margin: tuple[float, float]) -> QualityFigures:
+    reader = LmdbReader(folder)
     with progress(name, len(reader)) as bar:
 
         def watch(crop: Crop) -> None:
@@ -90,9 +177,38 @@ def _measure(name: str, reader: Reader, rectifier: Rectifier) -> QualityFigures:
             if crop.error is not None:
                 complain(crop.error)
 
-        return measure(reader, rectifier, watch).summary()
+        return measure(reader, locator, watch, margin).summary()
 
 
-def _row(name: str, figures: QualityFigures) -> list[str]:
-    cells = [number(getattr(figures, key), digits) for key, digits in _COLUMNS.values()]
-    return [name, str(figures.samples), *cells]
+def quality_table(figures: Mapping[tuple[str, str], QualityFigures]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of the table: a row for each set and source of control points (named where there are several),
+    and the columns that have a figure in any row."""
+    shown = [key for key, (name, _) in _COLUMNS.items() if any(getattr(f, name) is not None for f in figures.values())]
+    several = len({source for _, source in figures}) > 1
+    header = ["set", *(["control points"] if several else []), "samples", *shown]
+    rows = []
+    for (name, source), values in figures.items():
+        cells = [number(getattr(values, field), digits) for field, digits in map(_COLUMNS.__getitem__, shown)]
+        rows.append([name, *([source] if several else []), str(values.samples), *cells])
+    return header, rows
+
+
+def legend(header: Sequence[str]) -> list[str]:
+    """What the columns say, a line each."""
+    return [f"{column}: {LEGEND[column]}" for column in header if column in LEGEND]
+
+
+def _json(
+    figures: Mapping[tuple[str, str], QualityFigures], locators: Mapping[str, Locator | TruePoints]
+) -> dict[str, Any]:
+    """One object for each source of control points in ``sources``; the first one's figures stand in ``sets``, too."""
+    sources = [
+        {
+            "control_points": source,
+            "rows": locator.rows,
+            "cols": locator.cols,
+            "sets": {name: asdict(values) for (name, of), values in figures.items() if of == source},
+        }
+        for source, locator in locators.items()
+    ]
+    return {key: sources[0][key] for key in ("rows", "cols", "sets")} | {"sources": sources}

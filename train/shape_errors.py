@@ -22,6 +22,8 @@ _SAMPLES = 33
 """Points along each line that is measured."""
 _FOLD_GRID = (65, 33)
 """Points (along, across) between which the spline is looked at for folds."""
+_TEXT_GRID = (33, 9)
+"""Points (along, across) all over the text."""
 _RASTER = 1024
 """Pixels of the longer side on which polygons are compared."""
 
@@ -34,14 +36,14 @@ class WordErrors:
     """Mean distance of the control points from the true ones, in pixels of ``FRAME``."""
     outline: float
     """The same of the text outline, which has no margin."""
+    everywhere: float
+    """The same of all of the text, the inside included; like the last, it compares grids of control points, too."""
     aligned: float
     """End-point error after the best scale and shift along and across the word: what no other margin would cure."""
     slope: float
     """Degrees by which top line and baseline are off the horizontal when rectified, mean of both."""
     bend: float
     """RMS distance of top line and baseline from a straight line when rectified, in % of the text height."""
-    cut_off: bool
-    """The true text outline reaches out of the sampled frame."""
 
 
 def word_errors(points: Points, truth: WordGeometry, rows: int, cols: int) -> WordErrors:
@@ -51,10 +53,10 @@ def word_errors(points: Points, truth: WordGeometry, rows: int, cols: int) -> Wo
     return WordErrors(
         end_point=_mean_distance(points, true_points),
         outline=_mean_distance(text_outline(points, rows, cols), truth.outline()),
+        everywhere=_mean_distance(_text_basis(rows, cols) @ points, truth.map(_text_points() / np.array(TEXT_EXTENT))),
         aligned=_aligned_error(points, truth, rows, cols),
         slope=slope,
         bend=bend,
-        cut_off=_cut_off(points, truth, rows, cols),
     )
 
 
@@ -74,12 +76,20 @@ def folds_over(points: Points, rows: int, cols: int) -> NDArray[np.bool_]:
     Returns:
         (N,) bool.
     """
-    along, across = _FOLD_GRID
-    grid = (_fold_basis(rows, cols) @ points).reshape(-1, across, along, 2)
+    grid = _sampled_places(points, rows, cols)
     right, down = np.diff(grid, axis=2), np.diff(grid, axis=1)
     # At the first and at the last corner of every cell.
     jacobians = np.stack([_cross(right[:, :-1], down[:, :, :-1]), _cross(right[:, 1:], down[:, :, 1:])])
     return np.asarray((~(jacobians > 0)).any(axis=(0, 2, 3)))
+
+
+def share_outside(points: Points, rows: int, cols: int) -> NDArray[np.float64]:
+    """% of the rectified image's area, margin included, that lies outside of the crop and repeats its border (N,).
+
+    Args:
+        points: (N, rows·cols, 2), normalised.
+    """
+    return np.asarray(100 * (np.abs(_sampled_places(points, rows, cols)) > 1).any(-1).mean((1, 2)))
 
 
 def quad_errors(points: Points, quad: Quad, rows: int, cols: int) -> tuple[float, float]:
@@ -139,25 +149,28 @@ def _straightness(points: Points, truth: WordGeometry, rows: int, cols: int) -> 
     return float(np.mean(slopes)), float(np.mean(bends))
 
 
-def _cut_off(points: Points, truth: WordGeometry, rows: int, cols: int) -> bool:
-    frame = (to_pixels(_border_basis(rows, cols) @ points, FRAME)).astype(np.float32)
-    outline = to_pixels(truth.outline(_SAMPLES), FRAME)
-    return any(cv2.pointPolygonTest(frame, (float(x), float(y)), False) < 0 for x, y in outline)
+def _sampled_places(points: Points, rows: int, cols: int) -> NDArray[np.float64]:
+    """Where splines (N, K, 2) take a grid over the canonical frame (N, across, along, 2)."""
+    along, across = _FOLD_GRID
+    return np.asarray((_fold_basis(rows, cols) @ points).reshape(-1, across, along, 2))
 
 
 def _cross(a: Points, b: Points) -> Points:
     return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=16)
 def _fold_basis(rows: int, cols: int) -> NDArray[np.float64]:
     along, across = (np.linspace(-1, 1, count) for count in _FOLD_GRID)
     return tps_basis(grid_points(along, across), rows, cols)
 
 
-@lru_cache(maxsize=4)
-def _border_basis(rows: int, cols: int) -> NDArray[np.float64]:
-    """Of the canonical frame's border, once around."""
-    line = np.linspace(-1, 1, _SAMPLES)[:-1]
-    top, right = np.column_stack([line, -np.ones_like(line)]), np.column_stack([np.ones_like(line), line])
-    return tps_basis(np.concatenate([top, right, -top, -right]), rows, cols)
+def _text_points() -> NDArray[np.float64]:
+    """Points of the canonical frame all over the text."""
+    along, across = (np.linspace(-side, side, count) for side, count in zip(TEXT_EXTENT, _TEXT_GRID, strict=True))
+    return grid_points(along, across)
+
+
+@lru_cache(maxsize=16)
+def _text_basis(rows: int, cols: int) -> NDArray[np.float64]:
+    return tps_basis(_text_points(), rows, cols)

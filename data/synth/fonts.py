@@ -150,6 +150,8 @@ class FlatWord:
     """(width, height) of the ink box in pixels."""
     characters: tuple[tuple[float, float], ...]
     """Horizontal ink extent of each character, [-1, 1] over the ink box."""
+    heights: tuple[tuple[float, float], ...]
+    """Vertical ink extent (top, bottom) of each, likewise."""
 
 
 def set_word(text: str, face: Face, spacing: float) -> FlatWord:
@@ -168,12 +170,19 @@ def set_word(text: str, face: Face, spacing: float) -> FlatWord:
     right = max(x + glyph.coverage.shape[1] for x, glyph in zip(lefts, glyphs, strict=True))
     bottom = max(glyph.top + glyph.coverage.shape[0] for glyph in glyphs)
     canvas = np.zeros((bottom - top, right - left), np.uint8)
-    scale = 2 / (right - left)
-    characters = []
+    characters, heights = [], []
     for x, glyph in zip(lefts, glyphs, strict=True):
         put(canvas, glyph.coverage, x - left, glyph.top - top)
-        characters.append(((x - left) * scale - 1, (x - left + glyph.coverage.shape[1]) * scale - 1))
-    return FlatWord(canvas, (0, 0), (right - left, bottom - top), tuple(characters))
+        height, width = glyph.coverage.shape
+        characters.append(_extent(x - left, width, right - left))
+        heights.append(_extent(glyph.top - top, height, bottom - top))
+    return FlatWord(canvas, (0, 0), (right - left, bottom - top), tuple(characters), tuple(heights))
+
+
+def _extent(start: int, length: int, whole: int) -> tuple[float, float]:
+    """Pixels from ``start`` on, so many of a ``whole``, as coordinates in [-1, 1]."""
+    scale = 2 / whole
+    return start * scale - 1, (start + length) * scale - 1
 
 
 def put(canvas: NDArray[np.uint8], ink: NDArray[np.uint8], x: int, y: int) -> None:

@@ -68,6 +68,8 @@ class WordGeometry:
     """3 × 3, from bent coordinates in text heights to normalised coordinates of the crop."""
     characters: tuple[tuple[float, float], ...] = ()
     """Horizontal extent of each character in flat coordinates."""
+    heights: tuple[tuple[float, float], ...] = ()
+    """Vertical extent (top, bottom) of each character likewise; none in sets of before it was kept."""
 
     def map(self, flat: Points) -> Points:
         """Flat points (M, 2) as normalised points (M, 2) of the crop."""
@@ -92,6 +94,7 @@ class WordGeometry:
             **fields,
             "outline": to_pixels(self.outline(), self.size).round(2).tolist(),
             "characters": [[round(a, 4), round(b, 4)] for a, b in self.characters],
+            "heights": [[round(a, 4), round(b, 4)] for a, b in self.heights],
         }
 
     @classmethod
@@ -117,6 +120,7 @@ class WordGeometry:
                 curve=Curve(**fields["curve"]),
                 matrix=tuple(tuple(row) for row in fields["matrix"]),
                 characters=tuple((a, b) for a, b in fields["characters"]),
+                heights=tuple((a, b) for a, b in fields.get("heights", ())),
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"not the geometry of a synthetic word: {error}") from error

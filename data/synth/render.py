@@ -79,7 +79,7 @@ class Renderer:
             if is_legible(image, mask):
                 break
         # The camera may have taken pixels away; normalised coordinates do not mind.
-        geometry = replace(geometry, size=(image.shape[1], image.shape[0]))
+        geometry = replace(geometry, size=(image.shape[1], image.shape[0]), heights=word.heights)
         return SyntheticWord(encode(image, rng), text, geometry)
 
     def _flat_word(self, rng: Rng) -> tuple[str, FlatWord, Face]:
@@ -109,7 +109,7 @@ class Renderer:
             # The nearest letters of a word to the left are its last ones.
             left = x - gap - other.shape[1] if step_x < 0 else x + step_x * (width + gap)
             put(canvas, other, left, y + step_y * (height + gap))
-        return FlatWord(canvas, (x, y), word.ink_size, word.characters)
+        return replace(word, coverage=canvas, origin=(x, y))
 
 
 def _spacing(rng: Rng) -> float:

@@ -1,0 +1,124 @@
+"""How evenly a rectification shows the letters of a synthetic word, and what it cuts off of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.synth.geometry import WordGeometry
+from rectify.conventions import MARGIN, TEXT_EXTENT, Points, extent_of, grid_points
+from rectify.tps import tps_basis
+from train.shape_errors import flatten_points
+
+_STEPS = 8
+"""Of Newton's method."""
+_CLOSE = 1e-3
+"""Of the word's half length and height: how exactly a place in the rectified image must be found."""
+_BORDER = 33
+"""Points along each side of the sampled frame."""
+_LETTER = (9, 13)
+"""Points along and across a letter's box."""
+
+
+@dataclass(frozen=True)
+class LetterErrors:
+    """The letters of one synthetic word, as they are rectified."""
+
+    height: float | None
+    """Standard deviation of the heights (of the word's ink box, at each letter) in % of their mean; None for a single
+    letter, or where the spline folds over."""
+    spacing: float | None
+    """The same of the distances between neighbours' middles, each as a share of what it is on the flat word; None for
+    less than three letters."""
+    cut_off: float
+    """% of the letters' area that the sampled frame leaves out. Letters count with their boxes, so thin ends of ink are
+    never missed, while a box may reach out that has no ink in its corner."""
+
+
+def letter_errors(
+    points: Points, truth: WordGeometry, rows: int, cols: int, margin: tuple[float, float] = MARGIN
+) -> LetterErrors:
+    """Compare predicted control points (rows·cols, 2), normalised, with the map that the word was rendered by.
+
+    Args:
+        margin: space around the word in the rectified image, see ``Rectifier``.
+    """
+    columns = np.array(truth.characters or [(-1.0, 1.0)])
+    middles = columns.mean(1)
+    lines = grid_points(middles, np.array([-1.0, 0.0, 1.0]))
+    top, middle, bottom = _rectified_places(lines, points, truth, rows, cols).reshape(3, len(columns), 2)
+    steps = np.diff(middles)
+    spread = steps > _CLOSE  # an accent over a letter has no distance from it
+    return LetterErrors(
+        height=_unevenness(np.linalg.norm((bottom - top) * _shape(truth), axis=1)),
+        spacing=_unevenness(np.linalg.norm(np.diff(middle, axis=0) * _shape(truth), axis=1)[spread] / steps[spread]),
+        cut_off=_cut_off(points, truth, rows, cols, margin),
+    )
+
+
+def _shape(truth: WordGeometry) -> NDArray[np.float64]:
+    """Length and height of the canonical frame in text heights, halved."""
+    return np.array([truth.length, 1.0]) / 2 / np.array(TEXT_EXTENT)
+
+
+def _unevenness(values: NDArray[np.float64]) -> float | None:
+    """Standard deviation in % of the mean."""
+    if len(values) < 2 or not np.isfinite(values).all():
+        return None
+    return float(100 * values.std() / max(values.mean(), 1e-9))
+
+
+def _rectified_places(flat: Points, points: Points, truth: WordGeometry, rows: int, cols: int) -> NDArray[np.float64]:
+    """Where points (M, 2) of the flat word come to lie in the canonical frame, by Newton's method; NaN where the spline
+    takes no place near there to the point."""
+
+    def flattened(places: Points) -> NDArray[np.float64]:
+        return flatten_points(tps_basis(places, rows, cols) @ points, truth)
+
+    places = flat * np.array(TEXT_EXTENT)
+    hair = 1e-4
+    with np.errstate(all="ignore"):  # a spline that folds over may lead anywhere
+        for _ in range(_STEPS):
+            shifted = [places, places + np.array([hair, 0]), places + np.array([0, hair])]
+            at, right, down = flattened(np.concatenate(shifted)).reshape(3, -1, 2)
+            (a, c), (b, d) = ((right - at) / hair).T, ((down - at) / hair).T
+            x, y = (flat - at).T
+            determinant = a * d - b * c
+            step = np.stack([d * x - b * y, a * y - c * x], axis=1) / determinant[:, None]
+            places = places + np.clip(step, -0.5, 0.5)
+        found = np.abs(flattened(places) - flat).max(1) < _CLOSE
+    return np.where(found[:, None], places, np.nan)
+
+
+def _cut_off(points: Points, truth: WordGeometry, rows: int, cols: int, margin: tuple[float, float]) -> float:
+    along, across = _LETTER
+    columns = np.array(truth.characters or [(-1.0, 1.0)])
+    lines = np.array(truth.heights or [(-1.0, 1.0)] * len(columns))
+    x = np.linspace(columns[:, 0], columns[:, 1], along, axis=1)
+    y = np.linspace(lines[:, 0], lines[:, 1], across, axis=1)
+    boxes = np.stack(np.broadcast_arrays(x[:, None, :], y[:, :, None]), axis=-1)
+    frame = _border_basis(rows, cols, extent_of(margin)) @ points
+    outside = ~is_inside(truth.map(boxes.reshape(-1, 2)), frame).reshape(len(columns), -1)
+    areas = np.diff(columns)[:, 0] * np.diff(lines)[:, 0]
+    return float(100 * (outside.mean(1) * areas).sum() / areas.sum())
+
+
+def is_inside(points: Points, polygon: Points) -> NDArray[np.bool_]:
+    """Whether points (M, 2) lie inside a polygon (N, 2): whether a ray from them crosses it an odd number of times."""
+    x, y = points[:, None, 0], points[:, None, 1]
+    start, end = polygon, np.roll(polygon, -1, axis=0)
+    across = (start[:, 1] > y) != (end[:, 1] > y)
+    rise = end[:, 1] - start[:, 1]
+    crossing = start[:, 0] + (y - start[:, 1]) * (end - start)[:, 0] / np.where(rise == 0, 1, rise)
+    return np.asarray((across & (x < crossing)).sum(1) % 2 == 1)
+
+
+@lru_cache(maxsize=16)
+def _border_basis(rows: int, cols: int, extent: tuple[float, float]) -> NDArray[np.float64]:
+    """Of the sampled frame's border, once around."""
+    line = np.linspace(-1, 1, _BORDER)[:-1]
+    top, right = np.column_stack([line, -np.ones_like(line)]), np.column_stack([np.ones_like(line), line])
+    return tps_basis(np.concatenate([top, right, -top, -right]) * np.array(extent), rows, cols)

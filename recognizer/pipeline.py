@@ -16,7 +16,7 @@ from recognizer.lexicon import Lexicon
 from recognizer.recognizer import Reading, Recognizer
 from rectify.conventions import MARGIN, canonical_points, to_pixels
 from rectify.images import Image, check_image
-from rectify.orientation import TURNS
+from rectify.orientation import TURNS, is_tall
 from rectify.rectifier import Rectified, Rectifier
 from rectify.shape import text_shape
 from rectify.stream import load_image, stream
@@ -27,11 +27,8 @@ ENGINE_MARGIN = (0.10, 0.15)
 """Space around the word in crops for other engines, see ``Rectifier``: they were trained on crops of detectors, which
 leave more of it than this project's recogniser wants."""
 
-TALL = 1.5
-"""Crops of at least this height to width may hold a word that runs up or down."""
-
 SIDES = (0, 1, 3)
-"""Quarter turns to the left after which a tall crop is read, where no network tells which way up it is."""
+"""Quarter turns to the left after which a tall crop is read: three readings tell more than its shape alone."""
 
 
 Place = tuple[int, NDArray[np.float32]]
@@ -70,6 +67,9 @@ class Pipeline:
         batch_size: words in one call of the recogniser or engine.
         decoder: of the built-in recogniser, see ``Recognizer``.
         lexicon: words that a text can be, for the built-in recogniser.
+        any_rotation: True for crops that may be turned by any angle, upside down included, see ``Rectifier``. Without
+            it only tall crops are taken for turned ones; the built-in recogniser reads those upright and along either
+            side, and keeps the surest text.
         engine: who reads, instead of the built-in recogniser: a name in ``engines.ENGINES``, or any callable that
             takes RGB crops (H, W, 3) uint8 and returns a (text, confidence) for each.
         margin: space around the word in what another engine gets, see ``Rectifier``.
@@ -89,6 +89,7 @@ class Pipeline:
         engine: str | Engine | None = None,
         margin: tuple[float, float] = ENGINE_MARGIN,
         lexicon: Lexicon | None = None,
+        any_rotation: bool = False,
     ) -> None:
         held = {"rectifier", "recognizer"} if weights is None else find_weights(weights).keys()
         self._engine = load_engine(engine, threads) if isinstance(engine, str) else engine
@@ -100,7 +101,10 @@ class Pipeline:
         if self._recognizer and self._recognizer.preparation:
             self._engine = self._recognizer.answer  # it prepares crops itself, as another engine does
         usable = rectify and "rectifier" in held
-        self.rectifier = Rectifier(weights, threads, MARGIN if builtin else margin) if usable else None
+        self.rectifier: Rectifier | None = None
+        if usable:
+            turned = any_rotation or (False if self._engine is None else None)
+            self.rectifier = Rectifier(weights, threads, MARGIN if builtin else margin, any_rotation=turned)
         self.batch_size = batch_size
 
     @property
@@ -204,11 +208,11 @@ class Pipeline:
         if self.rectifier is None:
             corners = canonical_points(2, 2)
             return [(owner, _pixels(corners, image)) for owner, image in enumerate(images)], 2, 2
-        knows = self.rectifier.orientation is not None
+        knows = self.rectifier.any_rotation
         turns = [
             (owner, turn)
             for owner, image in enumerate(images)
-            for turn in (SIDES if _is_tall(image) and not knows else (0,))
+            for turn in (SIDES if is_tall(image) and not knows else (0,))
         ]
         located = self.rectifier.locate([np.rot90(images[owner], turn) for owner, turn in turns])
         places = [
@@ -252,10 +256,6 @@ def _rgb(image: Image) -> Image:
     """(H, W, 3) from (H, W), (H, W, 1) or (H, W, 3)."""
     image = image.reshape(*image.shape[:2], -1)
     return image if image.shape[2] == 3 else np.repeat(image, 3, axis=2)
-
-
-def _is_tall(image: Image) -> bool:
-    return image.shape[0] >= TALL * image.shape[1]
 
 
 def _preferred(reading: Reading, other: Reading) -> bool:

@@ -25,6 +25,9 @@ SURE = 0.9
 
 BATCH = 64
 
+TALL = 1.5
+"""Crops of at least this height to width may hold a word that runs up or down."""
+
 TURNS = np.array([[[1, 0], [0, 1]], [[0, 1], [-1, 0]], [[-1, 0], [0, -1]], [[0, -1], [1, 0]]], np.float32)
 """By quarter turns to the left of a picture: the matrix by which normalised points (N, 2) of the turned picture are
 multiplied from the right to come back to the picture as it was."""
@@ -58,11 +61,16 @@ class Orientation:
             found[start : start + BATCH] = [np.roll(row, -laid) for row, (_, laid) in zip(scores, views, strict=True)]
         return found
 
-    def turns(self, images: Sequence[Image]) -> NDArray[np.int64]:
-        """(N,) quarter turns to the left of each crop, 0..3; 0 unless the network is ``SURE``."""
+    def turns(self, images: Sequence[Image], sure: float = SURE) -> NDArray[np.int64]:
+        """(N,) quarter turns to the left of each crop, 0..3; 0 unless the network is so ``sure``, 0..1."""
         probabilities = self.probabilities(images)
         best = probabilities.argmax(1)
-        return np.where(probabilities.max(1) >= SURE, best, 0)
+        return np.where(probabilities.max(1) >= sure, best, 0)
+
+
+def is_tall(image: Image) -> bool:
+    """Whether a crop may hold a word that runs up or down."""
+    return image.shape[0] >= TALL * image.shape[1]
 
 
 def view(image: Image) -> tuple[Image, int]:

@@ -141,6 +141,11 @@ def build_parser() -> argparse.ArgumentParser:
         help="space around the word in crops that are saved or go to another engine, as shares of its length and "
         "height (default: 0.06 0.12; for other engines 0.1 0.15)",
     )
+    add(
+        "--any-rotation",
+        action="store_true",
+        help="the crops may be turned by any angle, upside down included (default: only tall ones may be turned)",
+    )
     add("--no-rectify", action="store_true", help="read the crops as they are")
     add("--weights", type=Path, metavar="FILE", help="weight file or folder (default: the shipped weights)")
     add("-q", "--quiet", action="store_true", help="no progress bar")
@@ -170,6 +175,8 @@ def check_engine_options(arguments: argparse.Namespace) -> None:
         raise ValueError(f"--lexicon is for the builtin engine, not for {arguments.engine}")
     if arguments.attention and arguments.decoder not in ("attention", "both"):
         raise ValueError("--attention DIR draws what the attention head does: add --decoder attention or both")
+    if arguments.any_rotation and arguments.no_rectify:
+        raise ValueError("--any-rotation is found by the rectifier: drop --no-rectify")
     if arguments.margin:
         from rectify.conventions import extent_of
 
@@ -190,6 +197,7 @@ def _reading_engine(arguments: argparse.Namespace) -> Reader:
         engine=None if builtin else arguments.engine,
         margin=margin,
         lexicon=_lexicon(arguments.lexicon),
+        any_rotation=arguments.any_rotation,
     )
 
     def drawn(word: Image) -> Image | None:
@@ -215,15 +223,20 @@ def _no_engine(arguments: argparse.Namespace) -> Reader:
     from rectify.rectifier import Rectifier
 
     margin = tuple(arguments.margin or MARGIN)
-    rectifier = None if arguments.no_rectify else Rectifier(arguments.weights)
+    rectifier = None
+    if not arguments.no_rectify:
+        rectifier = Rectifier(arguments.weights, any_rotation=arguments.any_rotation or None)
 
     def read(images: Sequence[Image]) -> list[Result]:
-        rows, cols = (rectifier.rows, rectifier.cols) if rectifier else (2, 2)
-        located = rectifier.locate(images) if rectifier else [canonical_points(rows, cols)] * len(images)
-        return [
-            Result(to_pixels(points, image.shape[1::-1]), rows, cols, rectifier is not None, margin)
-            for points, image in zip(located, images, strict=True)
-        ]
+        if rectifier is None:
+            corners = canonical_points(2, 2)
+            return [Result(to_pixels(corners, image.shape[1::-1]), 2, 2, False, margin) for image in images]
+        results = []
+        for points, image in zip(rectifier.locate(images), images, strict=True):
+            points = to_pixels(points, image.shape[1::-1])
+            _, bent = rectifier.judge(image, points)
+            results.append(Result(points, rectifier.rows, rectifier.cols, bent, margin))
+        return results
 
     return read
 

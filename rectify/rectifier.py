@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,13 +14,13 @@ from rectify.conventions import MARGIN, extent_of, to_pixels
 from rectify.engine import Engine, load_engine, pick_config
 from rectify.families import ThinPlateSpline
 from rectify.images import Image, check_image
-from rectify.orientation import TURNS, Orientation
+from rectify.orientation import TURNS, Orientation, is_tall
 from rectify.polygon import NO_MARGIN, Placement, flatten_placement, place_polygons
 from rectify.rectified import Rectified
 from rectify.shape import frame_size, resize, text_shape, thumbnail
 from rectify.strength import bend_strength
 from rectify.warp import warp
-from rectify.weights_io import find_weights, select_weights
+from rectify.weights_io import select_weights
 
 if TYPE_CHECKING:
     from torch import nn
@@ -55,11 +56,12 @@ class Rectifier:
             below. The default is what this project's recogniser was trained with; other engines may like more.
         least_bend: crops whose word is less bent (``Rectified.strength``) are left as they are, if it fills them. 0
             flattens each.
-        any_rotation: find out first by how many quarter turns a crop is turned. None does where the weights come with
-            a network for that.
+        any_rotation: True finds out first by how many quarter turns each crop is turned, upside down included. None
+            does so for tall crops only, which may hold a word that runs up or down, as far as a network for it is
+            installed. False expects all crops upright.
 
     Raises:
-        FileNotFoundError, ValueError: no weights there, or none of a rectifier.
+        FileNotFoundError, ValueError: no weights there, or none of a rectifier, or of a network for any rotation.
     """
 
     def __init__(
@@ -80,9 +82,22 @@ class Rectifier:
         self.cols = int(config["cols"])
         self._thumbnail_size = (int(config["thumbnail"][0]), int(config["thumbnail"][1]))
         self._passes = int(config.get("passes", 1))
-        if any_rotation is None:
-            any_rotation = "orientation" in find_weights(file.path.parent if weights is None else weights)
-        self.orientation = Orientation(weights, threads) if any_rotation else None
+        self.any_rotation = any_rotation
+        self._load_orientation = partial(Orientation, weights, threads)
+        if any_rotation:
+            self.orientation  # noqa: B018 - what is missing is told now
+
+    @cached_property
+    def orientation(self) -> Orientation | None:
+        """The network that tells quarter turns, loaded when the first crop needs it; None where there is none."""
+        if self.any_rotation is False:
+            return None
+        try:
+            return self._load_orientation()
+        except FileNotFoundError:
+            if self.any_rotation:
+                raise
+            return None
 
     def locate(self, images: Sequence[Image]) -> NDArray[np.float32]:
         """Control points (N, rows·cols, 2) of N crops, normalised (x, y) in each.
@@ -92,20 +107,31 @@ class Rectifier:
         """
         for image in images:
             check_image(image)
-        if self.orientation is None:
-            return self._locate_upright(images)
-        turns = self.orientation.turns(images)
-        upright = [np.ascontiguousarray(np.rot90(image, -turn)) for image, turn in zip(images, turns, strict=True)]
+        turns = self._turns(images)
+        upright = [np.rot90(image, -turn) if turn else image for image, turn in zip(images, turns, strict=True)]
         points = self._locate_upright(upright)
-        aslant = [index for index, image in enumerate(upright) if self._is_aslant(points[index], image)]
-        if aslant:
-            points[aslant] = self._look_again([upright[index] for index in aslant], points[aslant], SECOND_MARGIN)
-        return np.matmul(points, TURNS[-turns])
+        if self.any_rotation:
+            aslant = [index for index, image in enumerate(upright) if self._is_aslant(points[index], image)]
+            if aslant:
+                points[aslant] = self._look_again([upright[index] for index in aslant], points[aslant], SECOND_MARGIN)
+        return np.matmul(points, TURNS[-turns]) if turns.any() else points
+
+    def _turns(self, images: Sequence[Image]) -> NDArray[np.int64]:
+        """By how many quarter turns to the left each crop is turned (N,)."""
+        turns = np.zeros(len(images), np.int64)
+        looked_at = [index for index, image in enumerate(images) if self.any_rotation or is_tall(image)]
+        if looked_at and self.orientation is not None:
+            turns[looked_at] = self.orientation.turns([images[index] for index in looked_at])
+        return turns
 
     def _is_aslant(self, points: NDArray[np.float32], image: Image) -> bool:
-        left, right = to_pixels(points.reshape(self.rows, self.cols, 2)[:, [0, -1]].mean(0), image.shape[1::-1])
-        x, y = right - left
+        x, y = self._direction(to_pixels(points, image.shape[1::-1]))
         return bool(abs(np.degrees(np.arctan2(y, x))) > ASLANT)
+
+    def _direction(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
+        """From the word's beginning to its end (x, y), of control points in pixels."""
+        ends = points.reshape(self.rows, self.cols, 2)[:, [0, -1]].mean(0)
+        return np.asarray(ends[1] - ends[0])
 
     def _locate_upright(self, images: Sequence[Image]) -> NDArray[np.float32]:
         """``locate`` for crops that are turned by no more than 45 degrees."""
@@ -197,13 +223,27 @@ class Rectifier:
 
     def _flatten(self, image: Image, points: NDArray[np.float32], size: tuple[int, int] | None) -> Rectified:
         points = to_pixels(points, image.shape[1::-1]).astype(np.float32)
-        strength = bend_strength(points, self.rows, self.cols)
-        bent = strength >= self.least_bend or self._fill(image, points) < LEAST_FILL
+        strength, bent = self.judge(image, points)
         if bent:
             flat = flatten(image, points, self.rows, self.cols, size, self.margin)
         else:
             flat = resize(image, size) if size else image.copy()
         return Rectified(flat, points, self.rows, self.cols, bent, strength)
+
+    def judge(self, image: Image, points: NDArray[np.float32]) -> tuple[float, bool]:
+        """How far a word is bent (``Rectified.strength``), and whether its crop is worth flattening.
+
+        In a tall crop, what runs across is a single letter, or a word set letter above letter: nothing for a spline
+        along a line.
+
+        Args:
+            points: (rows·cols, 2) control points in pixels of the crop.
+        """
+        strength = bend_strength(points, self.rows, self.cols)
+        x, y = np.abs(self._direction(points))
+        if self.least_bend > 0 and is_tall(image) and x > y:
+            return strength, False
+        return strength, strength >= self.least_bend or self._fill(image, points) < LEAST_FILL
 
     def _fill(self, image: Image, points: NDArray[np.float32]) -> float:
         """The share of the crop that the word and its margin take."""

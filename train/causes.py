@@ -10,6 +10,7 @@ import editdistance
 import numpy as np
 
 from rectify.conventions import Points
+from rectify.orientation import TALL
 from train.metrics import normalize
 
 UNREADABLE = "unreadable"
@@ -33,7 +34,6 @@ CAUSES = {
 }
 """Every cause and when it applies. A crop gets the first that does."""
 
-TALL = 1.5
 LEAST_HEIGHT = 10.0
 """Pixels."""
 

@@ -105,6 +105,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--decoder", choices=list(DECODERS), default="ctc", help="of the builtin engine (default ctc)")
     parser.add_argument("--rotate", type=_degrees, metavar="DEG", help="turn each crop by a random angle within ±DEG")
+    parser.add_argument(
+        "--any-rotation",
+        action=argparse.BooleanOptionalAction,
+        help="expect crops turned by any angle, not tall ones only (default: with --rotate)",
+    )
     parser.add_argument("--seed", type=_seed, default=0, metavar="S", help="of the random angles (default 0)")
     return parser
 
@@ -133,6 +138,8 @@ class Evaluation:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
+        if options.any_rotation is None:
+            options.any_rotation = bool(options.rotate) and not options.no_rectify
         check_engine_options(options)
         reader = None if options.engine == BUILTIN else load_engine(options.engine)
         make = partial(
@@ -142,6 +149,7 @@ class Evaluation:
             engine=reader,
             margin=tuple(options.margin or ENGINE_MARGIN),
             lexicon=Lexicon.read(options.lexicon) if options.lexicon not in (None, SIDECAR) else None,
+            any_rotation=options.any_rotation,
         )
         pipeline = make(rectify=not options.no_rectify)
         self.rectifier = pipeline.rectifier
@@ -251,6 +259,8 @@ class Evaluation:
             facts.append("lexicon: " + (LEXICON50 if options.lexicon == SIDECAR else options.lexicon))
         if options.rotate:
             facts.append(f"each crop turned at random within ±{options.rotate:g}°, seed {options.seed}")
+        if options.any_rotation:
+            facts.append("crops of any rotation expected")
         return facts
 
     def _json(self) -> dict[str, Any]:

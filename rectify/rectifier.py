@@ -240,10 +240,11 @@ class Rectifier:
             points: (rows·cols, 2) control points in pixels of the crop.
         """
         strength = bend_strength(points, self.rows, self.cols)
-        x, y = np.abs(self._direction(points))
-        if self.least_bend > 0 and is_tall(image) and x > y:
+        x, y = self._direction(points) / image.shape[1::-1]
+        if self.least_bend > 0 and is_tall(image) and x >= abs(y):
             return strength, False
-        return strength, strength >= self.least_bend or self._fill(image, points) < LEAST_FILL
+        upside_down = bool(x < 0)  # lies as straight as upright ones
+        return strength, upside_down or strength >= self.least_bend or self._fill(image, points) < LEAST_FILL
 
     def _fill(self, image: Image, points: NDArray[np.float32]) -> float:
         """The share of the crop that the word and its margin take."""

@@ -4,10 +4,15 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from helpers import noise, save_rectifier
+from rectify import Rectifier
+from rectify.conventions import canonical_points
 from train import tune_harmless
-from train.tune_harmless import MARGINS, Outcome, Record, best, outcome
+from train.tune_harmless import ALWAYS, MARGINS, NEVER, Outcome, Record, best, outcome
 
 
 def record(strength: float, raw: bool, rectified: bool, number: int = 0) -> Record:
@@ -29,7 +34,7 @@ def test_the_best_bend_lies_between_the_harmed_and_the_fixed() -> None:
 
 
 def test_the_best_margin_is_the_one_that_fixes() -> None:
-    wide = [Record("judge", "photos", f"set/{n}", 40.0, False, (False, False, True)) for n in range(4)]
+    wide = [Record("judge", "photos", f"set/{n}", 40.0, False, (False, False, True, False, False)) for n in range(4)]
     assert best({("judge", "photos"): wide})[1] == 2
 
 
@@ -45,10 +50,23 @@ def test_the_command_reads_each_word_once_and_goes_on(
     monkeypatch.setattr(tune_harmless, "load_engine", lambda name: judge)
     records = tmp_path / "records.jsonl"
     command = ["tune", str(records), "--rendered", str(synthetic), "--engine", "rapidocr", "--most"]
-    for most, calls in (("3", 3), ("5", 5), ("5", 5)):
+    versions = 1 + len(MARGINS)
+    for most, calls in (("3", [3]), ("5", [3, 2]), ("5", [3, 2])):
         monkeypatch.setattr("sys.argv", [*command, most])
         tune_harmless.main()
-        assert asked == [1 + len(MARGINS)] * calls
+        assert asked == [count * versions for count in calls]
     assert len(records.read_text().splitlines()) == 5
     assert json.loads(records.read_text().splitlines()[0])["kind"] == "rendered"
     assert "LEAST_BEND = " in capsys.readouterr().out
+
+
+def test_what_the_rectifier_does_in_any_case_no_least_bend_changes(tmp_path: Path) -> None:
+    def strength(points: NDArray[np.floating], size: tuple[int, int]) -> float:
+        rectifier = Rectifier(save_rectifier(tmp_path / "a.onnx", points))
+        return tune_harmless._versions([noise(*size[::-1], 3)], rectifier)[1][0]
+
+    identity = canonical_points(5, 5)
+    assert strength(identity, (90, 30)) < 1
+    assert strength(identity + identity[:, ::-1] * [0, 0.2], (90, 30)) > 5
+    assert strength(identity * 0.5, (90, 30)) == ALWAYS
+    assert strength(identity, (30, 90)) == NEVER

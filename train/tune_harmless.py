@@ -12,25 +12,31 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from data.reader import LmdbReader, find_lmdbs
 from recognizer.engines import ENGINES, Engine, ask, load_engine
 from rectify.conventions import to_pixels
 from rectify.images import Image
 from rectify.rectifier import Rectifier, flatten
-from rectify.strength import bend_strength
 from train.crops import read_crop
 from train.metrics import normalize
 from train.output import progress, table
 
 HOLD_OUT = 16
 """Every n-th photograph, those that the trainings keep for validation."""
-MARGINS = ((0.06, 0.12), (0.10, 0.15), (0.15, 0.20))
+MARGINS = ((0.06, 0.12), (0.10, 0.15), (0.10, 0.25), (0.15, 0.20), (0.20, 0.30))
 LEAST_BENDS = (0.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0, 15.0, 20.0, 30.0, 50.0)
+ALWAYS, NEVER = 1e9, -1.0
+BATCH = 32
+"""Words read at once: Tesseract's start takes longer than a word."""
 HARM = 2.0
 """What a crop harmed costs, where one fixed counts 1."""
 
@@ -45,7 +51,7 @@ class Record:
     place: str
     """Dataset and number."""
     strength: float
-    """See ``strength.bend_strength``."""
+    """See ``strength.bend_strength``; ``ALWAYS`` or ``NEVER`` for what is flattened or left alone in any case."""
     raw: bool
     """Read right as it is."""
     rectified: tuple[bool, ...]
@@ -98,24 +104,40 @@ def read_words(
     reader = LmdbReader(folder)
     numbers = range(1, len(reader) + 1, every)[: most or None]
     with progress(folder.name, len(numbers)) as bar:
-        for number in numbers:
-            bar.update()
-            place, label = f"{folder.name}/{number}", normalize(reader.label(number - 1))
-            missing = {name: engine for name, engine in engines.items() if f"{name} {place}" not in done}
-            if not label or not missing:
-                continue
-            versions, strength = _versions(read_crop(reader, number), rectifier)
-            for name, engine in missing.items():
-                right = [normalize(text) == label for text, _ in ask(engine, versions)]
-                yield Record(name, kind, place, strength, right[0], tuple(right[1:]))
+        for start in range(0, len(numbers), BATCH):
+            batch = numbers[start : start + BATCH]
+            labels = {number: normalize(reader.label(number - 1)) for number in batch}
+            words = {f"{folder.name}/{number}": number for number, label in labels.items() if label}
+            for name, engine in engines.items():
+                places = [place for place in words if f"{name} {place}" not in done]
+                images = [read_crop(reader, words[place]) for place in places]
+                versions, strengths = _versions(images, rectifier)
+                texts = iter(normalize(text) for text, _ in ask(engine, versions))
+                for place, strength in zip(places, strengths, strict=True):
+                    raw, *rectified = [next(texts) == labels[words[place]] for _ in range(1 + len(MARGINS))]
+                    yield Record(name, kind, place, strength, raw, tuple(rectified))
+            bar.update(len(batch))
 
 
-def _versions(image: Image, rectifier: Rectifier) -> tuple[list[Image], float]:
-    """The crop as it is and rectified with each margin, and its bend."""
+def _versions(images: Sequence[Image], rectifier: Rectifier) -> tuple[list[Image], list[float]]:
+    """Each crop as it is and rectified with each margin, one after the other, and each one's bend."""
     rows, cols = rectifier.rows, rectifier.cols
-    points = to_pixels(rectifier.locate([image])[0], image.shape[1::-1])
-    flats = [flatten(image, points, rows, cols, None, margin) for margin in MARGINS]
-    return [image, *flats], bend_strength(points, rows, cols)
+    versions: list[Image] = []
+    strengths = []
+    for image, located in zip(images, rectifier.locate(images), strict=True):
+        points = to_pixels(located, image.shape[1::-1])
+        versions += [image, *(flatten(image, points, rows, cols, None, margin) for margin in MARGINS)]
+        strengths.append(_strength(rectifier, image, points))
+    return versions, strengths
+
+
+def _strength(rectifier: Rectifier, image: Image, points: NDArray[np.float32]) -> float:
+    """The highest least bend with which the rectifier flattens the crop."""
+    rectifier.least_bend = math.inf
+    strength, always = rectifier.judge(image, points)
+    rectifier.least_bend = 1e-9
+    _, possible = rectifier.judge(image, points)
+    return ALWAYS if always else strength if possible else NEVER
 
 
 def load_records(path: Path) -> list[Record]:
@@ -154,6 +176,13 @@ def main() -> None:
     parser.add_argument("records", type=Path, metavar="RECORDS.jsonl")
     parser.add_argument("--photos", nargs="*", default=[], metavar="LMDB", help="datasets to train on")
     parser.add_argument("--rendered", nargs="*", default=[], metavar="LMDB")
+    parser.add_argument(
+        "--every",
+        type=int,
+        default=HOLD_OUT,
+        metavar="N",
+        help="read every N-th photograph (default %(default)s, which no training has seen)",
+    )
     parser.add_argument("--most", type=int, default=400, help="rendered words of each set (default %(default)s)")
     parser.add_argument("--engine", nargs="+", choices=list(ENGINES), default=["rapidocr", "tesseract"])
     parser.add_argument("--weights", metavar="W", help="of the rectifier; without it the shipped ones")
@@ -164,7 +193,7 @@ def main() -> None:
     rectifier = Rectifier(options.weights)
     with options.records.open("a", encoding="utf-8") as file:
         for kind, paths, every, most in (
-            ("photos", options.photos, HOLD_OUT, 0),
+            ("photos", options.photos, options.every, 0),
             ("rendered", options.rendered, 1, options.most),
         ):
             for folder in find_lmdbs(paths):

@@ -11,7 +11,7 @@ from typing import Any
 
 from data.reader import LmdbReader
 from data.sidecars import LEXICON50, read_cased, read_word_lists
-from recognizer.engines import ENGINES, load_engine
+from recognizer.engines import load_engine
 from recognizer.lexicon import Lexicon
 from recognizer.pipeline import ENGINE_MARGIN, Pipeline
 from rectify.overlay import draw_overlay
@@ -20,29 +20,17 @@ from train.causes import CAUSES
 from train.crops import Image, Prepare, Reader, Relabelled, random_rotation, read_crop, set_names
 from train.details import Details, tables
 from train.diagnosis import Diagnosis
+from train.eval_options import SIDECAR, eval_parser
 from train.evaluate import Engine, Figures, Outcome, Tally, as_engine, evaluate
-from train.metrics import LETTERS, PROTOCOLS
-from train.output import complain, number, output_file, progress, table, write_json, write_text
+from train.output import complain, number, progress, table, write_json, write_text
 from train.quality import QualityFigures, measure
 from train.quality_command import legend, quality_table
 from train.report import ReportSet, page, table_section
 
-_EPILOG = """examples:
-  rectify-ocr eval data/IIIT5K data/SVT
-  rectify-ocr eval data/* --compare --report report.html
-  rectify-ocr eval data/CUTE80 --engine tesseract --compare       does the rectifier help Tesseract, and where not?
-  rectify-ocr eval data/SVT --lexicon sidecar                     each crop is one of 50 words
-  rectify-ocr eval data/* --protocol 94 --details                 case and punctuation count; why are crops wrong?
-  rectify-ocr eval data/IIIT5K --rotate 90 --seed 0 --json figures.json
-"""
-
-SIDECAR = "sidecar"
-"""Value of --lexicon for a lexicon of each crop's own."""
-
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; 0 all samples were read, 1 some were not."""
-    parser = _parser()
+    parser = eval_parser()
     options = parser.parse_args(argv)
     try:
         evaluation = Evaluation(options)
@@ -58,74 +46,6 @@ def main(argv: Sequence[str]) -> int:
     if evaluation.figures:
         evaluation.write()
     return int(failed or evaluation.total.bad > 0)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="rectify-ocr eval",
-        description="Read every crop of LMDB sets and compare with their labels. Crops per second count the engine "
-        "alone; a sample that cannot be read is named on stderr and counts as wrong.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("lmdb", nargs="+", metavar="LMDB", help="folder that holds data.mdb")
-    parser.add_argument("--json", type=output_file, metavar="FILE", help="write the figures as JSON")
-    parser.add_argument("--report", type=output_file, metavar="FILE.html", help="write a page with the wrong crops")
-    parser.add_argument(
-        "--engine", choices=[BUILTIN, *ENGINES], default=BUILTIN, help="who reads (default %(default)s)"
-    )
-    parser.add_argument(
-        "--margin",
-        nargs=2,
-        type=float,
-        metavar=("ENDS", "SIDES"),
-        help="space around the word in the crops for another engine, as shares of the word's length and height "
-        f"(default {ENGINE_MARGIN[0]:g} {ENGINE_MARGIN[1]:g})",
-    )
-    parser.add_argument("--no-rectify", action="store_true", help="read the crops as they are")
-    parser.add_argument("--weights", metavar="W", help="weight file or folder; without it the shipped weights")
-    parser.add_argument("--compare", action="store_true", help="read every crop raw, too; count fixed and harmed")
-    parser.add_argument(
-        "--details",
-        action="store_true",
-        help="print (and write as JSON) accuracy by length, calibration error, causes of errors, confused characters",
-    )
-    parser.add_argument(
-        "--lexicon",
-        metavar="FILE|sidecar",
-        help=f"read only words of this file, one a line; sidecar: of each crop's own lexicon, {LEXICON50} beside "
-        "data.mdb",
-    )
-    parser.add_argument(
-        "--protocol",
-        choices=[*PROTOCOLS, LETTERS],
-        default="36",
-        help="characters that count (default 36); the labels of 62 and 94 come from cased.tsv beside data.mdb if "
-        "there is such a file; letters: those of any alphabet, and digits, in lower case",
-    )
-    parser.add_argument("--decoder", choices=list(DECODERS), default="ctc", help="of the builtin engine (default ctc)")
-    parser.add_argument("--rotate", type=_degrees, metavar="DEG", help="turn each crop by a random angle within ±DEG")
-    parser.add_argument(
-        "--any-rotation",
-        action=argparse.BooleanOptionalAction,
-        help="expect crops turned by any angle, not tall ones only (default: with --rotate)",
-    )
-    parser.add_argument("--seed", type=_seed, default=0, metavar="S", help="of the random angles (default 0)")
-    return parser
-
-
-def _degrees(argument: str) -> float:
-    degrees = float(argument)
-    if not 0 <= degrees <= 180:
-        raise argparse.ArgumentTypeError(f"{argument} is not an angle from 0 to 180 degrees")
-    return degrees
-
-
-def _seed(argument: str) -> int:
-    seed = int(argument)
-    if seed < 0:
-        raise argparse.ArgumentTypeError(f"{argument} is negative, a seed is 0 or more")
-    return seed
 
 
 class Evaluation:

@@ -1,0 +1,58 @@
+"""The check of the network for any rotation, with networks whose answers are known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from data.writer import LmdbWriter
+from train import check_orientation
+from train.check_orientation import held_back, right
+
+
+class AlwaysUpright:
+    """Is fairly sure that every crop is upright."""
+
+    def __init__(self, weights: str | None = None) -> None:
+        pass
+
+    def probabilities(self, images: Sequence[object]) -> NDArray[np.float32]:
+        return np.tile(np.array([0.8, 0.1, 0.1, 0.0], np.float32), (len(images), 1))
+
+
+def words(folder: Path, shapes: Sequence[tuple[int, int]], labels: Sequence[str]) -> str:
+    with LmdbWriter(folder) as writer:
+        for shape, label in zip(shapes, labels, strict=True):
+            writer.add(cv2.imencode(".png", np.zeros(shape, np.uint8))[1].tobytes(), label, {})
+    return str(folder)
+
+
+def test_right_is_what_comes_to_lie_upright() -> None:
+    sure = np.eye(4, dtype=np.float32)[:, None]
+    assert right(sure, 0.9).all()
+    doubtful = 0.4 + 0.3 * sure
+    assert right(doubtful, 0.9)[:, 0].tolist() == [True, False, False, False]
+    assert right(doubtful, 0.5).all()
+
+
+def test_only_words_that_lie_down_are_turned(tmp_path: Path) -> None:
+    kept = check_orientation.HOLD_OUT
+    shapes, labels = [(10, 30)] * (3 * kept), ["word"] * (3 * kept)
+    shapes[kept], labels[2 * kept] = (30, 10), "of"
+    assert len(list(held_back([words(tmp_path / "set", shapes, labels)]))) == 1
+
+
+def test_the_command_prints_a_row_for_each_certainty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(check_orientation, "Orientation", AlwaysUpright)
+    assert check_orientation.main([words(tmp_path / "set", [(10, 30)], ["word"])]) == 0
+    rows = [line.split("|")[1:-1] for line in capsys.readouterr().out.splitlines() if line.startswith("| 0")]
+    assert len(rows) == len(check_orientation.CERTAINTIES)
+    # A quarter of the turned words are upright; none is turned away.
+    assert [float(cell) for cell in rows[0][1:]] == [25.0] * 5 + [0.0] * 4

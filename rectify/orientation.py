@@ -21,7 +21,7 @@ THUMBNAIL = (96, 48)
 """(width, height) of what the network sees. Wider crops are squeezed into it, others keep their shape."""
 
 SURE = 0.9
-"""Probability from which a crop is turned; below, it is taken as it is. Most crops are upright."""
+"""Probability from which a crop is turned where most are upright; below, it is taken as it is."""
 
 BATCH = 64
 

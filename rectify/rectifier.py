@@ -14,7 +14,7 @@ from rectify.conventions import MARGIN, extent_of, to_pixels
 from rectify.engine import Engine, load_engine, pick_config
 from rectify.families import ThinPlateSpline
 from rectify.images import Image, check_image
-from rectify.orientation import TURNS, Orientation, is_tall
+from rectify.orientation import SURE, TURNS, Orientation, is_tall
 from rectify.polygon import NO_MARGIN, Placement, flatten_placement, place_polygons
 from rectify.rectified import Rectified
 from rectify.shape import frame_size, resize, text_shape, thumbnail
@@ -121,7 +121,9 @@ class Rectifier:
         turns = np.zeros(len(images), np.int64)
         looked_at = [index for index, image in enumerate(images) if self.any_rotation or is_tall(image)]
         if looked_at and self.orientation is not None:
-            turns[looked_at] = self.orientation.turns([images[index] for index in looked_at])
+            # Who expects crops turned any way has no more upright ones than others.
+            sure = 0.0 if self.any_rotation else SURE
+            turns[looked_at] = self.orientation.turns([images[index] for index in looked_at], sure)
         return turns
 
     def _is_aslant(self, points: NDArray[np.float32], image: Image) -> bool:

@@ -43,6 +43,21 @@ def save_rectifier(path: Path, points: NDArray[np.floating], rows: int = 5, cols
     return _save(path, helper.make_graph(nodes, "rectifier", inputs, outputs, [constant, rest]), config)
 
 
+def save_orientation(path: Path, turn: int) -> Path:
+    """A network that is sure of so many quarter turns to the left, in crops wider than high."""
+    scores = numpy_helper.from_array(20 * np.eye(4, dtype=np.float32)[[turn]], "scores")
+    nodes = [
+        helper.make_node("Shape", ["image"], ["count"], start=0, end=1),
+        helper.make_node("Concat", ["count", "rest"], ["shape"], axis=0),
+        helper.make_node("Expand", ["scores", "shape"], ["logits"]),
+    ]
+    rest = numpy_helper.from_array(np.array([4], np.int64), "rest")
+    config = {"format": 1, "kind": "orientation", "channels": [4], "thumbnail": [96, 48]}
+    inputs = [helper.make_tensor_value_info("image", TensorProto.UINT8, ["N", 48, 96, 3])]
+    outputs = [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", 4])]
+    return _save(path, helper.make_graph(nodes, "orientation", inputs, outputs, [scores, rest]), config)
+
+
 def save_recognizer(path: Path, config: Mapping[str, Any] = RECOGNIZER_CONFIG) -> Path:
     """A recogniser that reads bars of ``COLORS``: each frame is the class whose color is nearest to its mean."""
     initializers = [

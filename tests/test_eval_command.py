@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from data.writer import LmdbWriter
-from helpers import bars, save_recognizer, save_rectifier
+from helpers import bars, save_orientation, save_recognizer, save_rectifier
 from rectify.conventions import canonical_points
 from train.eval_command import main
 
@@ -271,19 +271,50 @@ def test_rotation_is_seeded(tmp_path: Path, weights: str, capsys: Captured) -> N
 
 def test_report_shows_the_harmed_crop_with_its_points(tmp_path: Path, weights: str, mixed: str) -> None:
     target = tmp_path / "report.html"
-    assert main([mixed, "--weights", weights, "--compare", "--report", str(target), "--rotate", "1"]) == 0
+    turned = ["--rotate", "1", "--no-any-rotation"]
+    assert main([mixed, "--weights", weights, "--compare", "--report", str(target), *turned]) == 0
     html = target.read_text(encoding="utf-8")
     assert html.index("harmed: right before") < html.index("fixed: wrong before") < html.index("<h3>wrong: other (1)")
     assert html.count("<img") == 9
     assert html.count("<figcaption>control points") == 3
     assert "±1°, seed 0" in html
+    assert "quality of the rectified crops" not in html  # a crop that was turned is not where its truth says
     assert list(tmp_path.glob(".report*")) == []
+
+
+def test_report_holds_the_quality_of_the_rectified_crops(tmp_path: Path, weights: str, mixed: str) -> None:
+    target = tmp_path / "report.html"
+    assert main([mixed, "--weights", weights, "--report", str(target)]) == 0
+    html = target.read_text(encoding="utf-8")
+    section = html[html.index("quality of the rectified crops") :]
+    assert "<th>fold %</th>" in section and "<th>EPE" not in section
+    assert "<td>mixed</td><td>5</td><td>0.00</td>" in section
+
+
+@pytest.mark.parametrize(
+    ("options", "word_accuracy"),
+    [
+        ([], 0.0),
+        (["--any-rotation"], 100.0),
+        (["--rotate", "0.001"], 100.0),
+        (["--rotate", "0.001", "--no-any-rotation"], 0.0),
+    ],
+)
+def test_turned_crops_are_expected_when_asked_for(
+    tmp_path: Path, weights: str, options: list[str], word_accuracy: float
+) -> None:
+    """The crop is upside down, as the network for it says; its end is where the rectifier looks once it is turned."""
+    save_orientation(Path(weights) / "orientation.onnx", turn=2)
+    folder, target = dataset(tmp_path / "set", (crop("b", "aab"), "baa")), tmp_path / "figures.json"
+    assert main([folder, "--weights", weights, "--json", str(target), *options]) == 0
+    assert figures(target)["sets"]["set"]["word_accuracy"] == word_accuracy
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ([], "LMDB"),
+        (["set", "--any-rotation", "--no-rectify"], "drop --no-rectify"),
         (["set", "--protocol", "37"], "37"),
         (["set", "--rotate", "200"], "200"),
         (["set", "--rotate", "nan"], "nan"),

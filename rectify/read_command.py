@@ -87,6 +87,8 @@ def main(argv: list[str]) -> int:
         parser.error("name at least one IMAGE, or - for standard input")
     if arguments.engine == NONE and not (arguments.output or arguments.overlay or arguments.json):
         parser.error("--engine none reads nothing: say what to do with -o DIR, --overlay DIR or --json")
+    if arguments.attention and arguments.decoder not in ("attention", "both"):
+        parser.error("--attention DIR draws what the attention head does: add --decoder attention or both")
     # The products are small, and more BLAS threads cost their start. Before the first import of numpy.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
@@ -173,8 +175,6 @@ def check_engine_options(arguments: argparse.Namespace) -> None:
         raise ValueError(f"--decoder {arguments.decoder} is for the builtin engine, not for {arguments.engine}")
     if arguments.engine != BUILTIN and arguments.lexicon:
         raise ValueError(f"--lexicon is for the builtin engine, not for {arguments.engine}")
-    if arguments.attention and arguments.decoder not in ("attention", "both"):
-        raise ValueError("--attention DIR draws what the attention head does: add --decoder attention or both")
     if arguments.any_rotation and arguments.no_rectify:
         raise ValueError("--any-rotation is found by the rectifier: drop --no-rectify")
     if arguments.margin:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recognizer.engines import Engine, ask, load_engine
+from recognizer.engines import Engine, ask, load_engine, margin_for
 from recognizer.lexicon import Lexicon
 from recognizer.recognizer import Reading, Recognizer
 from rectify.conventions import MARGIN, canonical_points, to_pixels
@@ -22,10 +22,6 @@ from rectify.shape import text_shape
 from rectify.stream import load_image, stream
 from rectify.warp import warp
 from rectify.weights_io import find_weights
-
-ENGINE_MARGIN = (0.10, 0.15)
-"""Space around the word in crops for other engines, see ``Rectifier``: they were trained on crops of detectors, which
-leave more of it than this project's recogniser wants."""
 
 SIDES = (0, 1, 3)
 """Quarter turns to the left after which a tall crop is read: three readings tell more than its shape alone."""
@@ -72,7 +68,8 @@ class Pipeline:
             side, and keeps the surest text.
         engine: who reads, instead of the built-in recogniser: a name in ``engines.ENGINES``, or any callable that
             takes RGB crops (H, W, 3) uint8 and returns a (text, confidence) for each.
-        margin: space around the word in what another engine gets, see ``Rectifier``.
+        margin: space around the word in what another engine gets, see ``Rectifier``. None takes what suits the engine,
+            see ``engines.margin_for``.
 
     Raises:
         FileNotFoundError, ValueError: no weights there, no such decoder or engine, or a lexicon for another engine.
@@ -87,7 +84,7 @@ class Pipeline:
         batch_size: int = 32,
         decoder: str = "greedy",
         engine: str | Engine | None = None,
-        margin: tuple[float, float] = ENGINE_MARGIN,
+        margin: tuple[float, float] | None = None,
         lexicon: Lexicon | None = None,
         any_rotation: bool = False,
     ) -> None:
@@ -104,7 +101,8 @@ class Pipeline:
         self.rectifier: Rectifier | None = None
         if usable:
             turned = any_rotation or (False if self._engine is None else None)
-            self.rectifier = Rectifier(weights, threads, MARGIN if builtin else margin, any_rotation=turned)
+            suited = MARGIN if builtin else margin or margin_for(engine)
+            self.rectifier = Rectifier(weights, threads, suited, any_rotation=turned)
         self.batch_size = batch_size
 
     @property

@@ -141,7 +141,7 @@ def build_parser() -> argparse.ArgumentParser:
         type=float,
         metavar=("ENDS", "SIDES"),
         help="space around the word in crops that are saved or go to another engine, as shares of its length and "
-        "height (default: 0.06 0.12; for other engines 0.1 0.15)",
+        "height (default: 0.06 0.12; for other engines what suits them)",
     )
     add(
         "--any-rotation",
@@ -189,7 +189,7 @@ def _reading_engine(arguments: argparse.Namespace) -> Reader:
 
     module = importlib.import_module("recognizer.pipeline")
     builtin = arguments.engine == BUILTIN
-    margin = tuple(arguments.margin or (MARGIN if builtin else module.ENGINE_MARGIN))
+    margin = tuple(arguments.margin or (MARGIN if builtin else module.margin_for(arguments.engine)))
     pipeline = module.Pipeline(
         arguments.weights,
         rectify=not arguments.no_rectify,

@@ -33,9 +33,10 @@ def test_the_best_bend_lies_between_the_harmed_and_the_fixed() -> None:
     assert 4 < least_bend <= 25
 
 
-def test_the_best_margin_is_the_one_that_fixes() -> None:
+def test_the_best_margin_of_an_engine_is_the_one_that_fixes() -> None:
     wide = [Record("judge", "photos", f"set/{n}", 40.0, False, (False, False, True, False, False)) for n in range(4)]
-    assert best({("judge", "photos"): wide})[1] == 2
+    tight = [Record("other", "photos", f"set/{n}", 40.0, False, (True, False, False, False, False)) for n in range(4)]
+    assert best({("judge", "photos"): wide, ("other", "photos"): tight})[1] == {"judge": 2, "other": 0}
 
 
 def test_the_command_reads_each_word_once_and_goes_on(

@@ -11,9 +11,9 @@ from typing import Any
 
 from data.reader import LmdbReader
 from data.sidecars import LEXICON50, read_cased, read_word_lists
-from recognizer.engines import load_engine
+from recognizer.engines import load_engine, margin_for
 from recognizer.lexicon import Lexicon
-from recognizer.pipeline import ENGINE_MARGIN, Pipeline
+from recognizer.pipeline import Pipeline
 from rectify.overlay import draw_overlay
 from rectify.read_command import BUILTIN, DECODERS, check_engine_options
 from train.causes import CAUSES
@@ -67,7 +67,7 @@ class Evaluation:
             options.weights,
             decoder=DECODERS[options.decoder],
             engine=reader,
-            margin=tuple(options.margin or ENGINE_MARGIN),
+            margin=tuple(options.margin or margin_for(options.engine)),
             lexicon=Lexicon.read(options.lexicon) if options.lexicon not in (None, SIDECAR) else None,
             any_rotation=options.any_rotation,
         )

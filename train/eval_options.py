@@ -6,7 +6,6 @@ import argparse
 
 from data.sidecars import LEXICON50
 from recognizer.engines import ENGINES
-from recognizer.pipeline import ENGINE_MARGIN
 from rectify.read_command import BUILTIN, DECODERS
 from train.metrics import LETTERS, PROTOCOLS
 from train.output import output_file
@@ -45,7 +44,7 @@ def eval_parser() -> argparse.ArgumentParser:
         type=float,
         metavar=("ENDS", "SIDES"),
         help="space around the word in the crops for another engine, as shares of the word's length and height "
-        f"(default {ENGINE_MARGIN[0]:g} {ENGINE_MARGIN[1]:g})",
+        "(default: what suits the engine)",
     )
     parser.add_argument("--no-rectify", action="store_true", help="read the crops as they are")
     parser.add_argument("--weights", metavar="W", help="weight file or folder; without it the shipped weights")

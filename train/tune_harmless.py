@@ -3,9 +3,9 @@
     python -m train.tune_harmless RECORDS.jsonl --photos LMDB... --rendered LMDB... [--engine rapidocr tesseract]
 
 Lets the engines read words raw and rectified, photographs that no training has seen (every 16th) and rendered ones, and
-prints for each least bend (``rectify.rectifier.LEAST_BEND``) and margin (``recognizer.pipeline.ENGINE_MARGIN``) what is
-fixed and harmed, and the best of them. Never give it a test set. What was read goes to RECORDS.jsonl as it is read; a
-second call goes on from there, and one with everything read only prints.
+prints for each least bend (``rectify.rectifier.LEAST_BEND``) and margin (``recognizer.engines.MARGINS``) what is fixed
+and harmed, and the best least bend and margin of each engine. Never give it a test set. What was read goes to
+RECORDS.jsonl as it is read; a second call goes on from there, and one with everything read only prints.
 """
 
 from __future__ import annotations
@@ -81,20 +81,31 @@ def outcome(records: Sequence[Record], least_bend: float, margin: int) -> Outcom
     return Outcome(len(records), len(bent), fixed, harmed)
 
 
-def best(groups: dict[tuple[str, str], list[Record]]) -> tuple[float, int]:
-    """The least bend and the margin (its index) of the highest gain, mean over engines and kinds.
+Groups = dict[tuple[str, str], list[Record]]
+"""By engine and kind."""
+
+
+def best(groups: Groups) -> tuple[float, dict[str, int]]:
+    """The least bend of the highest gain, mean over engines and kinds, and each engine's best margin (its index) there.
 
     The gain of a least bend is a mean with its neighbours', as a few words decide it.
     """
+    engines = list(dict.fromkeys(engine for engine, _ in groups))
 
-    def gain(place: int, margin: int) -> float:
+    def gain(place: int, engine: str, margin: int) -> float:
         near = LEAST_BENDS[max(0, place - 1) : place + 2]
-        gains = [outcome(records, least, margin).gain for least in near for records in groups.values()]
-        return sum(gains) / len(gains)
+        members = [records for (name, _), records in groups.items() if name == engine]
+        return float(np.mean([outcome(records, least, margin).gain for least in near for records in members]))
 
-    choices = [(place, margin) for place in range(len(LEAST_BENDS)) for margin in range(len(MARGINS))]
-    place, margin = max(choices, key=lambda choice: gain(*choice))
-    return LEAST_BENDS[place], margin
+    def margins(place: int) -> dict[str, int]:
+        choices = range(len(MARGINS))
+        return {engine: max(choices, key=lambda margin: gain(place, engine, margin)) for engine in engines}
+
+    def total(place: int) -> float:
+        return sum(gain(place, engine, margin) for engine, margin in margins(place).items())
+
+    place = max(range(len(LEAST_BENDS)), key=total)
+    return LEAST_BENDS[place], margins(place)
 
 
 def read_words(
@@ -153,21 +164,22 @@ def _record(fields: dict[str, Any]) -> Record:
 def report(records: Sequence[Record]) -> str:
     """Tables by engine and kind of the margins at the best least bend and of the least bends at the best margin, and
     the choice."""
-    groups: dict[tuple[str, str], list[Record]] = {}
+    groups: Groups = {}
     for record in records:
         groups.setdefault((record.engine, record.kind), []).append(record)
-    least_bend, margin = best(groups)
-    choices = [(least_bend, index) for index in range(len(MARGINS))] + [(least, margin) for least in LEAST_BENDS]
+    least_bend, margins = best(groups)
     header = ["engine", "words", "least bend", "margin", "bent %", "fixed %", "harmed %", "gain"]
     rows = []
     for (engine, kind), members in groups.items():
-        for least, index in choices:
+        choices = [(least_bend, index) for index in range(len(MARGINS))]
+        for least, index in [*choices, *((least, margins[engine]) for least in LEAST_BENDS)]:
             result = outcome(members, least, index)
             shares = [100 * count / result.words for count in (result.bent, result.fixed, result.harmed)]
             spaces = "{:g} {:g}".format(*MARGINS[index])
             figures = [f"{share:.2f}" for share in (*shares, result.gain)]
             rows.append([engine, f"{kind} {result.words}", f"{least:g}", spaces, *figures])
-    return f"{table(header, rows)}\n\nLEAST_BEND = {least_bend:g}, ENGINE_MARGIN = {MARGINS[margin]}"
+    chosen = {engine: MARGINS[index] for engine, index in margins.items()}
+    return f"{table(header, rows)}\n\nLEAST_BEND = {least_bend:g}\nMARGINS = {chosen}"
 
 
 def main() -> None:

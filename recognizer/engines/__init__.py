@@ -34,6 +34,19 @@ ENGINES = {
 """Name of an engine, which is also the name of the extra that installs it, to the module whose ``load`` makes it."""
 
 
+ENGINE_MARGIN = (0.10, 0.15)
+"""Space around the word in crops for other engines, see ``Rectifier``: they were trained on crops of detectors, which
+leave more of it than this project's recogniser wants."""
+
+MARGINS = {"rapidocr": (0.06, 0.12)}
+"""The same for engines of which ``python -m train.tune_harmless`` measured it."""
+
+
+def margin_for(engine: object) -> tuple[float, float]:
+    """The margin that suits an engine, given its name or anything else for an engine that nothing is known of."""
+    return MARGINS.get(engine, ENGINE_MARGIN) if isinstance(engine, str) else ENGINE_MARGIN
+
+
 def load_engine(name: str, threads: int = 1) -> Engine:
     """Loads an engine by its name, a key of ``ENGINES``.
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from recognizer.engines import Engine, ask, load_engine, margin_for
 from recognizer.lexicon import Lexicon
-from recognizer.recognizer import Reading, Recognizer
+from recognizer.recognizer import AUTO, Reading, Recognizer
 from rectify.conventions import MARGIN, canonical_points, to_pixels
 from rectify.images import Image, check_image
 from rectify.orientation import TURNS, is_tall
@@ -82,7 +82,7 @@ class Pipeline:
         rectify: bool = True,
         threads: int = 1,
         batch_size: int = 32,
-        decoder: str = "greedy",
+        decoder: str = AUTO,
         engine: str | Engine | None = None,
         margin: tuple[float, float] | None = None,
         lexicon: Lexicon | None = None,

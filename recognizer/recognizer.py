@@ -19,7 +19,7 @@ from recognizer.preparation import Preparation
 from rectify.engine import Engine, load_engine, pick_config
 from rectify.images import Image
 from rectify.shape import sample_width
-from rectify.weights_io import select_weights
+from rectify.weights_io import find_weights, select_weights
 
 if TYPE_CHECKING:
     from torch import nn
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 ATTENTION, BOTH = "attention", "both"
 """Names of the decoders that read with the attention head: alone, or beside the CTC head."""
+AUTO = "auto"
+"""Name of the decoder that suits the weights: ``both`` if they have two heads."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,8 @@ class Recognizer:
         weights: a weight file or folder; None takes the shipped ones.
         threads: of the network.
         decoder: ``greedy`` or ``beam`` for the CTC head, ``attention`` for the attention head, ``both`` for the more
-            certain of the two, read greedily; imported weights with an attention head know only ``greedy``.
+            certain of the two, read greedily; imported weights with an attention head know only ``greedy``. ``auto``
+            is ``both`` where the weights have two heads and there is no lexicon, else ``greedy``.
         lexicon: words that a text can be. The most probable of them by the CTC head is read, whatever the decoder.
 
     Raises:
@@ -62,13 +65,16 @@ class Recognizer:
         self,
         weights: str | os.PathLike[str] | None = None,
         threads: int = 1,
-        decoder: str = "greedy",
+        decoder: str = AUTO,
         lexicon: Lexicon | None = None,
     ) -> None:
-        known = (*DECODERS, ATTENTION, BOTH)
+        known = (AUTO, *DECODERS, ATTENTION, BOTH)
         if decoder not in known:
             raise ValueError(f"no decoder {decoder!r}; there are {', '.join(known)}")
         file = select_weights(weights, "recognizer", __file__)
+        if decoder == AUTO:
+            heads = find_weights(file.path.parent if weights is None else weights)
+            decoder = BOTH if "attention" in heads and lexicon is None else "greedy"
         self._engine: Engine = load_engine(file, threads, build_network)
         self.config = self._engine.config
         self.charset = Charset(self.config["charset"])
@@ -85,6 +91,11 @@ class Recognizer:
         self._lexicon = lexicon
         if lexicon is not None:
             self._check_lexicon(lexicon)
+
+    @property
+    def attends(self) -> bool:
+        """Whether the attention head reads, alone or beside the other."""
+        return self._attention is not None
 
     def width(self, length: float, height: float) -> int:
         """Width at which to sample a word of this shape (see ``shape.sample_width``)."""
@@ -133,7 +144,9 @@ class Recognizer:
 
     def _letters(self, images: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         if self._attention is None:
-            raise ValueError("the attention head is loaded by Recognizer(decoder='attention') or 'both'")
+            raise ValueError(
+                "the attention head is loaded by Recognizer(decoder='attention') or 'both', from weights that hold it"
+            )
         return self._attention.outputs(self._outputs(np.asarray(images))[1])
 
     def _outputs(self, images: NDArray[np.uint8]) -> list[NDArray[np.float32]]:

@@ -25,7 +25,7 @@ STDIN = "-"
 BUILTIN, NONE = "builtin", "none"
 """Choices of --engine besides the names of other engines."""
 
-DECODERS = {"ctc": "greedy", "ctc-beam": "beam", "attention": "attention", "both": "both"}
+DECODERS = {"auto": "auto", "ctc": "greedy", "ctc-beam": "beam", "attention": "attention", "both": "both"}
 """Choices of --decoder, and what ``Pipeline`` calls them."""
 
 BAR_FROM = 64
@@ -87,8 +87,6 @@ def main(argv: list[str]) -> int:
         parser.error("name at least one IMAGE, or - for standard input")
     if arguments.engine == NONE and not (arguments.output or arguments.overlay or arguments.json):
         parser.error("--engine none reads nothing: say what to do with -o DIR, --overlay DIR or --json")
-    if arguments.attention and arguments.decoder not in ("attention", "both"):
-        parser.error("--attention DIR draws what the attention head does: add --decoder attention or both")
     # The products are small, and more BLAS threads cost their start. Before the first import of numpy.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
@@ -115,7 +113,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--attention",
         type=Path,
         metavar="DIR",
-        help="save pictures of where the attention head looked for each letter here; with its --decoder",
+        help="save pictures of where the attention head looked for each letter here",
     )
     add("--json", action="store_true", help="print one JSON object a line")
     add(
@@ -127,8 +125,9 @@ def build_parser() -> argparse.ArgumentParser:
     add(
         "--decoder",
         choices=list(DECODERS),
-        default="ctc",
-        help="how the builtin engine decodes (default: %(default)s)",
+        default="auto",
+        help="which head of the builtin engine reads: both is the more certain one, auto both if there are two "
+        "(default: %(default)s)",
     )
     add(
         "--lexicon",
@@ -171,7 +170,7 @@ def check_engine_options(arguments: argparse.Namespace) -> None:
     Raises:
         ValueError: the message says which.
     """
-    if arguments.engine != BUILTIN and arguments.decoder != "ctc":
+    if arguments.engine != BUILTIN and arguments.decoder != "auto":
         raise ValueError(f"--decoder {arguments.decoder} is for the builtin engine, not for {arguments.engine}")
     if arguments.engine != BUILTIN and arguments.lexicon:
         raise ValueError(f"--lexicon is for the builtin engine, not for {arguments.engine}")
@@ -199,6 +198,9 @@ def _reading_engine(arguments: argparse.Namespace) -> Reader:
         lexicon=_lexicon(arguments.lexicon),
         any_rotation=arguments.any_rotation,
     )
+
+    if arguments.attention and not (builtin and pipeline.recognizer.attends):
+        raise ValueError("--attention DIR needs the attention head: --decoder attention, and weights that hold one")
 
     def drawn(word: Image) -> Image | None:
         return pipeline.recognizer.draw_attention(word) if arguments.attention else None

@@ -106,10 +106,17 @@ def test_weights_of_a_recognizer_alone_switch_rectification_off(tmp_path: Path, 
     assert json.loads(done.stdout)["rectified"] is False
 
 
-@pytest.mark.parametrize("decoder", ["ctc", "ctc-beam"])
+@pytest.mark.parametrize("decoder", ["auto", "ctc", "ctc-beam"])
 def test_decoders(tmp_path: Path, weights: Path, decoder: str) -> None:
     save(tmp_path / "a.png", bars("abb"))
     assert run(tmp_path, "a.png", "--decoder", decoder, "--weights", weights).stdout == "abb\n"
+
+
+def test_attention_is_drawn_only_by_weights_that_have_it(tmp_path: Path, weights: Path) -> None:
+    save(tmp_path / "a.png", bars("abb"))
+    done = run(tmp_path, "a.png", "--attention", "looked", "--weights", weights)
+    assert done.returncode == 2 and "needs the attention head" in done.stderr
+    assert not (tmp_path / "looked").exists()
 
 
 def test_saved_crop_is_the_flat_word_at_its_resolution(tmp_path: Path, weights: Path) -> None:

@@ -67,7 +67,9 @@ def eval_parser() -> argparse.ArgumentParser:
         help="characters that count (default 36); the labels of 62 and 94 come from cased.tsv beside data.mdb if "
         "there is such a file; letters: those of any alphabet, and digits, in lower case",
     )
-    parser.add_argument("--decoder", choices=list(DECODERS), default="ctc", help="of the builtin engine (default ctc)")
+    parser.add_argument(
+        "--decoder", choices=list(DECODERS), default="auto", help="of the builtin engine (default auto)"
+    )
     parser.add_argument("--rotate", type=_degrees, metavar="DEG", help="turn each crop by a random angle within ±DEG")
     parser.add_argument(
         "--any-rotation",

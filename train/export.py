@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from recognizer.classic.network import ClassicNetwork
 from recognizer.preparation import Preparation
 from recognizer.recognizer import build_attention
 from recognizer.recognizer import build_network as build_recognizer
@@ -101,7 +100,7 @@ def export(source: str | Path, out: Path) -> dict[str, float]:
 
 def _export_one(file: WeightFile, folder: Path) -> float:
     network = build_network(file.config)
-    imported = isinstance(network, ClassicNetwork)
+    imported = "preparation" in file.config
     network.load_state_dict({name: value if imported else _half(value) for name, value in load_tensors(file).items()})
     network.eval()
     precision = torch.float32 if imported else torch.float16

@@ -210,8 +210,9 @@ def report(settings: Settings, cells: Mapping[str, Figures]) -> str:
     reading, alone = settings.reading, settings.geometry
     below = (
         f"Word accuracy, 36 characters, on {crops['real']} photographed training words that were held back and on "
-        f"{crops['unseen']} rendered ones; standard errors up to {errors['real']:.1f} and {errors['unseen']:.1f} points, one "
-        "seed. Outline: mean distance of the text outline from the true one on the rendered words, at 64 × 192. "
+        f"{crops['unseen']} rendered ones; standard errors up to {errors['real']:.1f} and {errors['unseen']:.1f} "
+        "points, one seed. Outline: mean distance of the text outline from the true one on the rendered words, at "
+        "64 × 192. "
         f"Each training took {reading.steps} steps of {reading.batch_size} words, after {alone.steps} steps of "
         f"{alone.batch_size} of the localization network alone where there is a geometry loss."
     )

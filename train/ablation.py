@@ -162,9 +162,21 @@ def train_cell(run: Run, settings: Settings, cell: Cell) -> Figures:
     figures["crops"] = {name: min(settings.evaluated, len(validation.sets[name])) for name in ("real", "unseen")}
     figures["outline"] = None
     if cell.rectify:
-        unseen = LmdbReader(reading.validation["unseen"].paths[0])
+        unseen = _First(LmdbReader(reading.validation["unseen"].paths[0]), settings.evaluated)
         figures["outline"] = measure(unseen, Rectifier(training.out)).summary().outline_error
     return figures
+
+
+class _First:
+    """The first samples of a set, as a ``train.crops.Reader``."""
+
+    def __init__(self, reader: LmdbReader, most: int) -> None:
+        self.folder, self.label = reader.folder, reader.label
+        self.image_bytes, self.geometry = reader.image_bytes, reader.geometry
+        self._length = min(most, len(reader))
+
+    def __len__(self) -> int:
+        return self._length
 
 
 def _differences(cell: Cell) -> list[str]:

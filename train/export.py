@@ -152,8 +152,11 @@ def _program(network: nn.Module, names: tuple[str, ...], axes: dict[int, Any], e
 
 
 def _any_width(description: Mapping[str, Any]) -> bool:
-    """Whether the network reads pictures of any width: not localization networks, nor a recogniser with one inside."""
-    return description["kind"] == "recognizer" and description.get("transformation", "none") == "none"
+    """Whether the network reads pictures of any width: not localization networks, nor a recogniser with one inside, nor
+    one whose words are all sampled at one width."""
+    if description["kind"] != "recognizer" or description.get("transformation", "none") != "none":
+        return False
+    return "min_width" not in description or description["min_width"] < description["max_width"]
 
 
 def parity(network: nn.Module, path: Path, description: Mapping[str, Any]) -> float:
@@ -184,6 +187,8 @@ def _pictures(description: Mapping[str, Any], batch: int, frames: int) -> np.nda
         width, height = width if _any_width(description) else preparation.width, preparation.height
     elif "thumbnail" in description:
         width, height = description["thumbnail"]
+    elif not _any_width(description):
+        width = description["min_width"]
     return np.random.default_rng(0).integers(0, 256, (batch, height, width, 3), dtype=np.uint8)
 
 

@@ -2,10 +2,10 @@
 
     python -m train.ablation --synthetic LMDB... --real LMDB... --unseen LMDB --out DIR [--steps N] [--update FILE.md]
 
-SYNTHETIC, REAL and UNSEEN are those of train/configs/light.yaml, whose settings are taken, with a smaller localization
-network. A run that was stopped goes on where it was when it is called again with the same --out. --update replaces what
-stands between the lines ``<!-- figures -->`` and ``<!-- /figures -->`` of a file. --quick shows in seconds that
-everything works; its figures mean nothing.
+SYNTHETIC, REAL and UNSEEN are those of train/configs/light.yaml, whose settings are taken, with the CTC head alone. A
+run that was stopped goes on where it was when it is called again with the same --out. --update replaces what stands
+between the lines ``<!-- figures -->`` and ``<!-- /figures -->`` of a file. --quick shows in seconds that everything
+works; its figures mean nothing.
 """
 
 from __future__ import annotations
@@ -36,7 +36,6 @@ from train.train_command import CONFIGS
 from train.validation import Validation
 
 STEPS = 1000
-LOCALIZATION = LocalizationConfig(channels=(16, 32, 64, 128), blocks=(0, 1, 1, 1))
 HOLD_OUT = 8
 """Every so many photographed words are kept from training, to compare on."""
 EVALUATED = 2000
@@ -116,10 +115,10 @@ def make_settings(options: argparse.Namespace) -> Settings:
         "real": replace(real, paths=tuple(options.real), hold_out=HOLD_OUT),
     }
     unseen = {"unseen": replace(synthetic, paths=(options.unseen,))}
-    shared: dict[str, Any] = {"localization": LOCALIZATION, "validation": unseen, "evaluate_most": 64}
+    shared: dict[str, Any] = {"validation": unseen, "evaluate_most": 64}
     geometry = replace(alone, sources={"synthetic": sources["synthetic"]}, **shared)
-    reading = replace(light, sources=sources, **shared)
-    settings = Settings(_of_length(geometry, max(1, steps // 2)), _of_length(reading, steps))
+    reading = replace(light, sources=sources, attention=None, **shared)
+    settings = Settings(_of_length(geometry, steps), _of_length(reading, steps))
     return _quick(settings) if options.quick else settings
 
 

@@ -83,8 +83,8 @@ def describe(shape: ClassicShape, charset: str, sampling: Sampling) -> dict[str,
 
 
 def _described(config: Config, description: dict[str, Any]) -> Config:
-    """The configuration for a classic recogniser; one with attention has no frames to align to letters."""
+    """The configuration for a classic recogniser, which has one head; with attention no frames to align to letters."""
     assert config.recognizer is not None
     losses = replace(config.losses, alignment=0.0) if description["letters"] else config.losses
     recognizer = replace(config.recognizer, charset=description["charset"])
-    return replace(config, imported=description, recognizer=recognizer, losses=losses)
+    return replace(config, imported=description, recognizer=recognizer, attention=None, losses=losses)

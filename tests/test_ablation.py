@@ -104,7 +104,7 @@ def test_without_the_geometry_loss_nothing_is_learned_of_geometry(tmp_path: Path
 def test_the_table_names_chance(synthetic: Path) -> None:
     figures = {"real": 50.0, "unseen": 80.0, "crops": {"real": 100, "unseen": 400}, "outline": None}
     text = report(settings(synthetic), {"no transformer": figures}).replace("\n", " ")
-    assert "standard errors up to 5.0 and 2.0 points" in text and "| –" in text
+    assert "standard errors up to 5.0 and 2.0 points" in text and "– |" in text
 
 
 @pytest.mark.parametrize("steps", ["0", "-1", "many"])

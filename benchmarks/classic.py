@@ -8,4 +8,6 @@ from recognizer.classic.network import ClassicNetwork
 
 def trba(classes: int = 38) -> ClassicNetwork:
     """With random weights and the usual shape: 49.6 million parameters, grey pictures of 32 x 100."""
-    return ClassicNetwork(ClassicConfig("resnet", "lstm", classes, 32, 100, transformation="rare"))
+    return ClassicNetwork(
+        ClassicConfig(encoder="resnet", head="lstm", classes=classes, height=32, width=100, transformation="rare")
+    )

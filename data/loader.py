@@ -224,7 +224,7 @@ class BatchDataset(Dataset[Batch]):
             rng = np.random.default_rng([self.seed, number, position])
             image, outline = augmentation(image, rng, outline)
             image, geometry = fit(image), None
-        return Sample(image, kept, geometry if kept == label else None, outline)
+        return Sample(image, kept, geometry if len(kept) == len(label) else None, outline)
 
 
 def collate(samples: Sequence[Sample], view: View) -> Batch:

@@ -59,8 +59,12 @@ class Charset:
         return "".join(self.characters[i - 1] for i in indices)
 
     def keep(self, text: str) -> str:
-        """The text without the characters that are not in the charset."""
-        return "".join(c for c in text if c in self._index)
+        """The text without the characters that are not in the charset.
+
+        A letter that it has in the other case only is taken in that: a charset without capitals reads them as small.
+        """
+        forms = ((c, c.swapcase()) for c in text)
+        return "".join(next((form for form in pair if form in self._index), "") for pair in forms)
 
 
 def read_charset(path: str | os.PathLike[str]) -> str:

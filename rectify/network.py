@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -34,6 +35,8 @@ class LocalizationConfig:
     fully connected ``LocalizationNetwork``."""
     passes: int = 1
     """How often the network looks: at the crop, then at what it has rectified so far."""
+    family: str = "tps"
+    """``affine`` brings the control points onto the affine map nearest to them, to compare with: no bend remains."""
 
 
 class LocalizationNetwork(nn.Module):
@@ -138,12 +141,43 @@ class ResidualBlock(nn.Module):
         return torch.relu(features + self.body(features))
 
 
-def build_localization(config: LocalizationConfig = LocalizationConfig()) -> LocalizationNetwork | VotingNetwork:
-    """The network of this shape, voting or fully connected."""
-    return VotingNetwork(config) if config.blocks else LocalizationNetwork(config)
+class AffineNetwork(nn.Module):
+    """A localization network whose control points are those of an affine map.
+
+    They are the points of the map that is nearest to the predicted ones by least squares, which is linear in them.
+    Thin-plate splines reproduce affine maps, so grid, sampler and runtime stay the same; and so does the identity.
+    """
+
+    def __init__(self, network: LocalizationNetwork | VotingNetwork) -> None:
+        super().__init__()
+        self.config = network.config
+        self.network = network
+        canonical = canonical_points(self.config.rows, self.config.cols)
+        terms = np.column_stack([np.ones(len(canonical)), canonical])
+        nearest = torch.from_numpy(terms @ np.linalg.pinv(terms)).float()
+        self.register_buffer("nearest", nearest, persistent=False)
+
+    def forward(self, thumbnail: Tensor) -> Tensor:
+        """As the network's: (N, rows·cols, 2) from (N, 3, h, w)."""
+        return self.nearest @ self.network(thumbnail)
 
 
-def locate(network: LocalizationNetwork | VotingNetwork, thumbnail: Tensor, image: Tensor) -> list[Tensor]:
+Localizer = LocalizationNetwork | VotingNetwork | AffineNetwork
+
+
+def build_localization(config: LocalizationConfig = LocalizationConfig()) -> Localizer:
+    """The network of this shape, voting or fully connected.
+
+    Raises:
+        ValueError: no such family of transforms.
+    """
+    network = VotingNetwork(config) if config.blocks else LocalizationNetwork(config)
+    if config.family not in ("tps", "affine"):
+        raise ValueError(f"localization.family: {config.family!r} is none of tps, affine")
+    return AffineNetwork(network) if config.family == "affine" else network
+
+
+def locate(network: Localizer, thumbnail: Tensor, image: Tensor) -> list[Tensor]:
     """Control points after each pass of a localization network, the last ones the best.
 
     A later pass looks at the crop as it is rectified so far and finds the word in that picture; the splines are
@@ -188,7 +222,7 @@ class SpatialTransformer(nn.Module):
     Shi et al., Robust Scene Text Recognition with Automatic Rectification (RARE), CVPR 2016, section 3.1.
     """
 
-    def __init__(self, localization: LocalizationNetwork | VotingNetwork | None = None) -> None:
+    def __init__(self, localization: Localizer | None = None) -> None:
         super().__init__()
         self.localization = localization or LocalizationNetwork()
 

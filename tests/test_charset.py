@@ -38,9 +38,16 @@ def test_unknown_characters_are_named() -> None:
 
 
 def test_keep_drops_unknown_characters() -> None:
-    assert Charset("abc").keep("a-b Cc") == "abc"
+    assert Charset("abc").keep("a-b zc") == "abc"
     assert "a" in Charset("abc")
     assert "C" not in Charset("abc")
+
+
+def test_letters_known_in_the_other_case_only_are_kept_in_that() -> None:
+    assert Charset("abc").keep("aBCd-c") == "abcc"
+    assert Charset("aBc").keep("aAbB") == "aaBB"
+    assert Charset("abAB").keep("aAbB") == "aAbB"
+    assert Charset("s").keep("ß") == "" and Charset("ß").keep("ßs") == "ß"
 
 
 @pytest.mark.parametrize("characters", ["", "abca"])

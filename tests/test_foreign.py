@@ -139,7 +139,7 @@ def rare_identity() -> np.ndarray:
 
 
 def test_the_grid_of_aster_is_the_published_formula_and_zooms_out() -> None:
-    config = ClassicConfig("aster", "gru", 97, 32, 100, transformation="aster")
+    config = ClassicConfig(encoder="aster", head="gru", classes=97, height=32, width=100, transformation="aster")
     points = np.random.default_rng(0).uniform(0, 1, (2, 20, 2))
     grid = AsterSpline(config).grid(torch.from_numpy(points).float()).numpy()
     np.testing.assert_allclose(grid, aster_grid(points, 32, 100), atol=5e-4)

@@ -156,3 +156,26 @@ def test_a_second_pass_is_the_same_in_torch_and_at_run_time(tmp_path: Path, shap
     found = Rectifier(tmp_path).locate([image])
     # Bytes in between round what the second pass sees.
     np.testing.assert_allclose(found, second.numpy(), atol=5e-3)
+
+
+@both_heads
+def test_affine_points_are_the_nearest_map_and_keep_the_identity(shape: dict[str, Any]) -> None:
+    network = build_localization(LocalizationConfig(rows=3, cols=4, family="affine", **shape)).eval()
+    canonical = canonical_points(3, 4)
+    picture = 255 * torch.rand(2, 3, 32, 96)
+    np.testing.assert_allclose(network(picture)[0].detach().numpy(), canonical, atol=1e-6)
+    torch.manual_seed(0)
+    torch.nn.init.normal_(list(network.parameters())[-2], std=0.4)  # of the last layer
+    torch.nn.init.normal_(list(network.parameters())[-1], std=0.4)
+    with torch.no_grad():
+        free, found = network.network(picture).numpy(), network(picture).numpy()
+    terms = np.column_stack([np.ones(12), canonical])
+    for points, nearest in zip(free, found, strict=True):
+        expected = terms @ np.linalg.lstsq(terms, points, rcond=None)[0]
+        assert np.abs(points - nearest).max() > 0.05
+        np.testing.assert_allclose(nearest, expected, atol=1e-5)
+
+
+def test_unknown_families_are_named() -> None:
+    with pytest.raises(ValueError, match="'homography' is none of tps, affine"):
+        build_localization(LocalizationConfig(family="homography"))

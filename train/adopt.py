@@ -1,15 +1,17 @@
-"""Goes on training with weights: the configuration takes over what they were made for."""
+"""The networks that a configuration means: shapes that weights bring along, imported ones, and classic recognisers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 from recognizer.attention_network import AttentionConfig
-from recognizer.classic.config import ARCHITECTURE
+from recognizer.classic.config import ARCHITECTURE, ClassicShape
+from recognizer.classic.encoders import ENCODERS
 from recognizer.network import RecognizerConfig
 from recognizer.preparation import Preparation
+from rectify.engine import pick_config
 from rectify.network import LocalizationConfig
 from train.config import Config, Sampling
 from train.weights import find_safetensors
@@ -48,10 +50,10 @@ def adopt_shapes(tree: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def adopt_imported(config: Config) -> Config:
-    """The configuration with the network, charset and picture size of the imported weights that ``init`` names.
+    """The configuration with the network, charset and picture size of the classic recogniser that ``init`` names.
 
-    Such a recogniser reads crops as they are, with its own rectifier if it has one, and has no letters aligned to its
-    frames. Any other configuration comes back as it was.
+    An imported one reads crops as they are, with its own rectifier if it has one; one that was trained here has the
+    configuration's in front of it. Any other configuration comes back as it was.
 
     Raises:
         FileNotFoundError, ValueError: ``init`` names no weights.
@@ -59,15 +61,63 @@ def adopt_imported(config: Config) -> Config:
     file = find_safetensors(config.init).get("recognizer") if config.init else None
     if file is None or config.recognizer is None or file.config.get("architecture") != ARCHITECTURE:
         return config
+    adopted = _described(config, file.config)
+    if "preparation" not in file.config:
+        return replace(adopted, sampling=pick_config(Sampling, file.config))
     prepare = Preparation.from_config(file.config["preparation"])
     sampling = Sampling(prepare.height, 1.0, prepare.height, prepare.height, WIDEST)
     if not prepare.whole_heights:
         sampling = Sampling(prepare.height, 1.0, 1, prepare.width, prepare.width)
-    return replace(
-        config,
-        imported=file.config,
-        recognizer=replace(config.recognizer, charset=file.config["charset"]),
-        sampling=sampling,
-        losses=replace(config.losses, alignment=0.0),
-        rectify=False,
-    )
+    # Its frames were never aligned to letters.
+    losses = replace(config.losses, alignment=0.0)
+    return replace(adopted, sampling=sampling, losses=losses, rectify=False)
+
+
+def with_classic(config: Config) -> Config:
+    """The configuration with ``imported`` saying what its ``classic`` network is; one without such, or with imported
+    weights instead, comes back as it was.
+
+    Raises:
+        ValueError: no encoder or head of that name.
+    """
+    if config.recognizer is None or config.classic is None or config.imported:
+        return config
+    return _described(config, describe(config.classic, config.recognizer.charset, config.sampling))
+
+
+def describe(shape: ClassicShape, charset: str, sampling: Sampling) -> dict[str, Any]:
+    """What the weights of a classic recogniser of this project say of themselves.
+
+    Raises:
+        ValueError: no encoder or head of that name.
+    """
+    count = len(charset)
+    # Beside the characters: the blank; start and end of a word; its end (the start is an embedding of its own).
+    heads: dict[str, tuple[int, dict[str, int]]] = {
+        "ctc": (count + 1, {}),
+        "lstm": (count + 2, {"first": 2, "end": 1}),
+        "gru": (count + 1, {"first": 0, "end": count}),
+    }
+    for key, known in (("encoder", ENCODERS), ("head", heads)):
+        if getattr(shape, key) not in known:
+            raise ValueError(f"classic.{key}: {getattr(shape, key)!r} is none of {', '.join(known)}")
+    classes, letters = heads[shape.head]
+    return {
+        "format": 1,
+        "kind": "recognizer",
+        "architecture": ARCHITECTURE,
+        "charset": charset,
+        **asdict(shape),
+        "classes": classes,
+        "width": sampling.min_width,
+        "letters": letters,
+        **asdict(sampling),
+    }
+
+
+def _described(config: Config, description: dict[str, Any]) -> Config:
+    """The configuration for a classic recogniser, which has one head; with attention no frames to align to letters."""
+    assert config.recognizer is not None
+    losses = replace(config.losses, alignment=0.0) if description["letters"] else config.losses
+    recognizer = replace(config.recognizer, charset=description["charset"])
+    return replace(config, imported=description, recognizer=recognizer, attention=None, losses=losses)

@@ -16,6 +16,7 @@ import yaml
 from data.loader import Source
 from recognizer.attention_network import AttentionConfig
 from recognizer.charset import read_charset
+from recognizer.classic.config import ClassicShape
 from recognizer.network import RecognizerConfig
 from rectify.network import LocalizationConfig
 
@@ -86,6 +87,8 @@ class Config:
     """None trains the localization network alone."""
     attention: AttentionConfig | None = None
     """A second head on the recogniser's encoder; its charset and features are the recogniser's."""
+    classic: ClassicShape | None = None
+    """A recogniser of the field in the light one's place, of whose settings only ``recognizer.charset`` counts then."""
     imported: Mapping[str, Any] = field(default_factory=dict)
     """What imported weights say of themselves, when ``init`` names such; the recogniser is theirs then."""
     rectify: bool = True

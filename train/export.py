@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from recognizer.classic.network import ClassicNetwork
 from recognizer.preparation import Preparation
 from recognizer.recognizer import build_attention
 from recognizer.recognizer import build_network as build_recognizer
@@ -101,7 +100,7 @@ def export(source: str | Path, out: Path) -> dict[str, float]:
 
 def _export_one(file: WeightFile, folder: Path) -> float:
     network = build_network(file.config)
-    imported = isinstance(network, ClassicNetwork)
+    imported = "preparation" in file.config
     network.load_state_dict({name: value if imported else _half(value) for name, value in load_tensors(file).items()})
     network.eval()
     precision = torch.float32 if imported else torch.float16
@@ -153,8 +152,11 @@ def _program(network: nn.Module, names: tuple[str, ...], axes: dict[int, Any], e
 
 
 def _any_width(description: Mapping[str, Any]) -> bool:
-    """Whether the network reads pictures of any width: not localization networks, nor a recogniser with one inside."""
-    return description["kind"] == "recognizer" and description.get("transformation", "none") == "none"
+    """Whether the network reads pictures of any width: not localization networks, nor a recogniser with one inside, nor
+    one whose words are all sampled at one width."""
+    if description["kind"] != "recognizer" or description.get("transformation", "none") != "none":
+        return False
+    return "min_width" not in description or description["min_width"] < description["max_width"]
 
 
 def parity(network: nn.Module, path: Path, description: Mapping[str, Any]) -> float:
@@ -185,6 +187,8 @@ def _pictures(description: Mapping[str, Any], batch: int, frames: int) -> np.nda
         width, height = width if _any_width(description) else preparation.width, preparation.height
     elif "thumbnail" in description:
         width, height = description["thumbnail"]
+    elif not _any_width(description):
+        width = description["min_width"]
     return np.random.default_rng(0).integers(0, 256, (batch, height, width, 3), dtype=np.uint8)
 
 

@@ -22,6 +22,7 @@ from rectify.engine import outputs_of
 from rectify.network import build_localization, locate
 from rectify.sampler import sample, tps_grid
 from rectify.shape import sample_width, text_shape
+from train.adopt import with_classic
 from train.config import Config
 from train.distributed import divided
 from train.losses import (
@@ -43,7 +44,7 @@ class System(nn.Module):
 
     def __init__(self, config: Config) -> None:
         super().__init__()
-        self.config = config
+        self.config = config = with_classic(config)
         self.localization = build_localization(config.localization) if config.rectify else None
         self.recognition: nn.Module | None = None
         if config.recognizer:

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 RESNET_BLOCKS = (1, 2, 5, 3)
 """Residual blocks of the stages of ``resnet``."""
-ASTER_STAGES = ((32, 3, (2, 2)), (64, 4, (2, 2)), (128, 6, (2, 1)), (256, 6, (2, 1)), (512, 3, (2, 1)))
-"""Channels, blocks and stride of the stages of ``aster``."""
+ASTER_STAGES = ((16, 3, (2, 2)), (8, 4, (2, 2)), (4, 6, (2, 1)), (2, 6, (2, 1)), (1, 3, (2, 1)))
+"""How many times fewer channels than the output, blocks and stride of the stages of ``aster``."""
 GATED_STEPS = 5
 """Iterations of a gated recurrent convolution."""
 
@@ -96,9 +96,10 @@ def resnet(inputs: int, channels: int) -> nn.Sequential:
 
 def aster(inputs: int, channels: int) -> nn.Sequential:
     """Residual blocks, T = W/4. Source: Shi et al., ASTER, PAMI 2018, table 2."""
-    stages = [nn.Sequential(*_convolution(inputs, 32))]
-    before = 32
-    for width, count, stride in ASTER_STAGES:
+    before = channels // 16
+    stages = [nn.Sequential(*_convolution(inputs, before))]
+    for part, count, stride in ASTER_STAGES:
+        width = channels // part
         blocks = [
             ResidualBlock(before if i == 0 else width, width, 1, stride if i == 0 else (1, 1)) for i in range(count)
         ]

@@ -20,12 +20,13 @@ GREY = (19595 / 65536, 38470 / 65536, 7471 / 65536)
 
 
 class Recurrent(nn.Module):
-    """A bidirectional LSTM and a linear layer over both of its directions; (N, T, inputs) to (N, T, hidden)."""
+    """A bidirectional LSTM and a linear layer over both of its directions; (N, T, inputs) to (N, T, hidden), without
+    the projection to (N, T, 2·hidden)."""
 
-    def __init__(self, inputs: int, hidden: int) -> None:
+    def __init__(self, inputs: int, hidden: int, projection: bool = True) -> None:
         super().__init__()
         self.lstm = nn.LSTM(inputs, hidden, batch_first=True, bidirectional=True)
-        self.linear = nn.Linear(2 * hidden, hidden)
+        self.linear = nn.Linear(2 * hidden, hidden) if projection else nn.Identity()
 
     def forward(self, features: Tensor) -> Tensor:
         return self.linear(self.lstm(features)[0])
@@ -59,8 +60,9 @@ class ClassicNetwork(nn.Module):
             self.sequence = StackedLstm(features, config.hidden)
             features = 2 * config.hidden
         elif config.sequence:
-            self.sequence = nn.Sequential(Recurrent(features, config.hidden), Recurrent(config.hidden, config.hidden))
-            features = config.hidden
+            hidden, projection = config.hidden, config.projection
+            self.sequence = nn.Sequential(Recurrent(features, hidden), Recurrent(hidden, hidden, projection))
+            features = hidden if projection else 2 * hidden
         self.head: nn.Module
         if config.head == "ctc":
             self.head = nn.Linear(features, config.classes)

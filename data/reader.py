@@ -13,6 +13,10 @@ from weakref import WeakValueDictionary
 
 import lmdb
 
+RENEWED = 4096
+"""Reads after which a reader opens its dataset anew: the pages that it has read count as memory of the process until
+then, in the end the whole file."""
+
 _KINDS = (b"image", b"label", b"geometry")
 """First parts of a sample's keys."""
 
@@ -53,6 +57,7 @@ class LmdbReader:
         _require_dataset(self.folder)
         self._env: lmdb.Environment | None = None
         self._process = 0
+        self._reads = 0
         self._length: int | None = None
 
     def __reduce__(self) -> tuple[type[LmdbReader], tuple[Path]]:
@@ -75,8 +80,7 @@ class LmdbReader:
             ValueError: a key is missing, or its value is not what it should be.
         """
         number = self._number(index)
-        with self._environment().begin() as transaction:
-            image, label, geometry = (transaction.get(b"%s-%09d" % (kind, number)) for kind in _KINDS)
+        image, label, geometry = self._values([b"%s-%09d" % (kind, number) for kind in _KINDS])
         return Record(number, self._image(number, image), self._label(number, label), self._geometry(number, geometry))
 
     def __iter__(self) -> Iterator[Record]:
@@ -126,8 +130,7 @@ class LmdbReader:
 
     def value(self, key: str) -> bytes | None:
         """The value stored under any key of the dataset, None without."""
-        with self._environment().begin() as transaction:
-            return transaction.get(key.encode("utf-8"))
+        return self._values([key.encode("utf-8")])[0]
 
     def all_keys(self) -> Iterator[str]:
         """All keys of the dataset, in byte order."""
@@ -147,6 +150,14 @@ class LmdbReader:
         if not value.isdigit():
             raise ValueError(f"{self.folder}: num-samples is {value[:40]!r}, not a number")
         return int(value)
+
+    def _values(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        with _environments_lock:  # nobody else may hold the environment while it is renewed
+            self._reads += 1
+            if self._reads % RENEWED == 0:
+                self._env = None
+            with self._environment().begin() as transaction:
+                return [transaction.get(key) for key in keys]
 
     def _environment(self) -> lmdb.Environment:
         if self._env is None or self._process != os.getpid():
@@ -172,7 +183,7 @@ def find_lmdbs(paths: Sequence[str | Path]) -> list[Path]:
 
 # LMDB must not be open twice in a process (lmdb 3 refuses it), so readers of the same file share its environment.
 _environments: WeakValueDictionary[tuple[int, int], lmdb.Environment] = WeakValueDictionary()
-_environments_lock = threading.Lock()
+_environments_lock = threading.RLock()
 
 
 def _shared_environment(folder: Path) -> lmdb.Environment:
@@ -203,7 +214,7 @@ def _open(folder: Path, file_size: int) -> lmdb.Environment:
 def _close_inherited() -> None:
     """After a fork: LMDB forbids the use of the parent's environments, and lmdb a second opening while they live."""
     global _environments_lock
-    _environments_lock = threading.Lock()
+    _environments_lock = threading.RLock()
     for env in list(_environments.values()):
         env.close()
     _environments.clear()

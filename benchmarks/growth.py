@@ -16,10 +16,10 @@ import cv2
 
 
 def build(folder: Path, count: int, source: str) -> None:
-    """An LMDB of ``count`` pictures of 48 x 16, the first hundred of the source over and over."""
+    """An LMDB of ``count`` pictures of 24 x 16, the first hundred of the source over and over."""
     from data.writer import LmdbWriter
 
-    small = [cv2.resize(image, (48, 16), interpolation=cv2.INTER_AREA) for image in common.crops([source], 100)]
+    small = [cv2.resize(image, (24, 16), interpolation=cv2.INTER_AREA) for image in common.crops([source], 100)]
     encoded = [cv2.imencode(".jpg", image[:, :, ::-1])[1].tobytes() for image in small]
     with LmdbWriter(folder) as writer:
         for index in range(count):

@@ -2,13 +2,16 @@
 
 The plain one is written from the description of deep-text-recognition-benchmark's: keys checked sample by sample at the
 start, images decoded by Pillow to grey, resized to 32 x 100 by bicubic interpolation in the collate function, and made
-float tensors of -1..1. This project's batches also hold thumbnails, control points and the pixels themselves.
+float tensors of -1..1. This project's batches hold the pixels themselves, in colour and full resolution, and thumbnails
+and control points for the localization network; "recogniser alone" does without these, as a run with rectify=false.
 """
 
 from __future__ import annotations
 
 import io
 import time
+from dataclasses import replace
+from functools import partial
 
 import common
 import lmdb
@@ -61,10 +64,11 @@ def main() -> None:
     arguments = parser.parse_args()
     view = View((96, 32), 7, 7, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
     plain = Plain(arguments.lmdb)  # first: LMDB must not be open twice in a process
-    ours = BatchDataset({"words": Source((arguments.lmdb,))}, 128, view, 1)
+    source = {"words": Source((arguments.lmdb,))}
+    whole, alone = (BatchDataset(source, 128, replace(view, passes=passes), 1) for passes in (1, 0))
 
-    def load_ours() -> None:
-        for _ in training_loader(ours, 0, arguments.batches, arguments.workers):
+    def load(dataset: BatchDataset) -> None:
+        for _ in training_loader(dataset, 0, arguments.batches, arguments.workers):
             pass
 
     def load_plain() -> None:
@@ -72,7 +76,8 @@ def main() -> None:
         for _ in DataLoader(plain, 128, sampler=chosen, num_workers=arguments.workers, collate_fn=collate):
             pass
 
-    seconds = common.interleaved({"rectify-ocr": load_ours, "plain": load_plain}, arguments.rounds, time.perf_counter)
+    tasks = {"rectify-ocr": partial(load, whole), "recogniser alone": partial(load, alone), "plain": load_plain}
+    seconds = common.interleaved(tasks, arguments.rounds, time.perf_counter)
     samples = 128 * arguments.batches
     per_sample = {name: [1e3 * s / samples for s in values] for name, values in seconds.items()}
     common.report(arguments, "loading", "ms a sample", per_sample, workers=arguments.workers)

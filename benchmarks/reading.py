@@ -55,8 +55,7 @@ def _cpu() -> float:
 
 def _rectified(pipeline: Pipeline, images: list[Any]) -> list[Any]:
     """What comes before the recogniser: localization, basis product, remap."""
-    places, rows, cols = pipeline._locate(images)
-    return pipeline._sample(images, places, rows, cols)
+    return list(pipeline._flatten(images, pipeline._locate(images)))
 
 
 def _asking(engine: Callable[[list[Any]], object], images: list[Any]) -> Callable[[], object]:

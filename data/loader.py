@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 from data.augment import Augmentation
 from data.quads import QUADS, read_quads
 from data.reader import LmdbReader, find_lmdbs
-from data.synth.geometry import WordGeometry
+from data.synth.geometry import WordGeometry, control_points
 from recognizer.charset import ASCII94, Charset
 from recognizer.network import RecognizerConfig
 from rectify.conventions import Points
@@ -56,13 +56,14 @@ class View:
     charset: str
     """Other characters are taken out of the labels."""
     passes: int = 1
-    """How often the localization network looks at a crop; once needs no larger view of it."""
+    """How often the localization network looks at a crop; once needs no larger view of it, and never no thumbnail."""
 
     @classmethod
-    def of(cls, localization: LocalizationConfig, recognizer: RecognizerConfig | None) -> View:
-        """As these networks need it."""
+    def of(cls, localization: LocalizationConfig, recognizer: RecognizerConfig | None, rectify: bool = True) -> View:
+        """As these networks need it; ``rectify`` says whether there is a localization network at all."""
         charset = recognizer.charset if recognizer else ASCII94
-        return cls(localization.thumbnail, localization.rows, localization.cols, charset, localization.passes)
+        passes = localization.passes if rectify else 0
+        return cls(localization.thumbnail, localization.rows, localization.cols, charset, passes)
 
 
 class Sample(NamedTuple):
@@ -82,7 +83,7 @@ class Batch:
     """N samples. Crops differ in size, so their pixels are packed one after the other."""
 
     thumbnails: Tensor
-    """(N, 3, h, w) uint8, what the localization network looks at."""
+    """(N, 3, h, w) uint8, what the localization network looks at; without one (N, 3, 0, 0)."""
     views: Tensor
     """(N, 3, 2·h, 2·w) uint8, the crops in one size at twice the thumbnails' resolution, for a second look; without
     one (N, 3, 0, 0)."""
@@ -229,19 +230,22 @@ class BatchDataset(Dataset[Batch]):
 
 def collate(samples: Sequence[Sample], view: View) -> Batch:
     """Pack prepared samples."""
-    unknown = np.full((view.rows * view.cols, 2), np.nan)
-    points = [s.geometry.control_points(view.rows, view.cols) if s.geometry else unknown for s in samples]
-    no_outline = np.full((2 * OUTLINE, 2), np.nan)
-    outlines = [no_outline if s.outline is None else s.outline for s in samples]
+    points = np.full((len(samples), view.rows * view.cols, 2), np.nan, np.float32)
+    known = [index for index, s in enumerate(samples) if s.geometry]
+    if known:
+        points[known] = control_points([s.geometry for s in samples if s.geometry], view.rows, view.cols)
+    outlines = np.full((len(samples), 2 * OUTLINE, 2), np.nan, np.float32)
+    for outline, s in zip(outlines, samples, strict=True):
+        outline[...] = np.nan if s.outline is None else s.outline
     width, height = view.thumbnail
     return Batch(
-        _thumbnails(samples, view.thumbnail),
+        _thumbnails(samples, view.thumbnail) if view.passes else _no_pictures(len(samples)),
         _thumbnails(samples, (2 * width, 2 * height)) if view.passes > 1 else _no_pictures(len(samples)),
         torch.from_numpy(np.concatenate([s.image.ravel() for s in samples])),
-        torch.tensor([s.image.shape[1::-1] for s in samples]),
+        torch.from_numpy(np.array([s.image.shape[1::-1] for s in samples])),
         [s.label for s in samples],
-        torch.from_numpy(np.stack(points).astype(np.float32)),
-        torch.from_numpy(np.stack(outlines).astype(np.float32)),
+        torch.from_numpy(points),
+        torch.from_numpy(outlines),
         [np.array(s.geometry.characters) if s.geometry else None for s in samples],
     )
 

@@ -13,6 +13,13 @@ from weakref import WeakValueDictionary
 
 import lmdb
 
+RENEWED = 4096
+"""Reads after which a reader opens its dataset anew: the pages that it has read count as memory of the process until
+then, in the end the whole file."""
+
+_KINDS = (b"image", b"label", b"geometry")
+"""First parts of a sample's keys."""
+
 
 @dataclass(frozen=True)
 class Record:
@@ -50,6 +57,7 @@ class LmdbReader:
         _require_dataset(self.folder)
         self._env: lmdb.Environment | None = None
         self._process = 0
+        self._reads = 0
         self._length: int | None = None
 
     def __reduce__(self) -> tuple[type[LmdbReader], tuple[Path]]:
@@ -71,41 +79,58 @@ class LmdbReader:
             IndexError: outside 0 .. len - 1.
             ValueError: a key is missing, or its value is not what it should be.
         """
-        return Record(self._number(index), self.image_bytes(index), self.label(index), self.geometry(index))
+        number = self._number(index)
+        image, label, geometry = self._values([b"%s-%09d" % (kind, number) for kind in _KINDS])
+        return Record(number, self._image(number, image), self._label(number, label), self._geometry(number, geometry))
 
     def __iter__(self) -> Iterator[Record]:
         return (self[index] for index in range(len(self)))
 
     def image_bytes(self, index: int) -> bytes:
         """The encoded image of sample ``index``, from 0; raises as ``reader[index]`` does."""
-        return self._require(f"image-{self._number(index):09d}")
+        number = self._number(index)
+        return self._image(number, self.value(f"image-{number:09d}"))
 
     def label(self, index: int) -> str:
         """The text of sample ``index``, from 0; raises as ``reader[index]`` does."""
-        key = f"label-{self._number(index):09d}"
-        try:
-            return self._require(key).decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{self.folder}: {key} is not UTF-8 text") from error
+        number = self._number(index)
+        return self._label(number, self.value(f"label-{number:09d}"))
 
     def geometry(self, index: int) -> dict[str, Any] | None:
         """The geometry stored with sample ``index``, from 0, None without; raises as ``reader[index]`` does."""
-        key = f"geometry-{self._number(index):09d}"
-        value = self.value(key)
+        number = self._number(index)
+        return self._geometry(number, self.value(f"geometry-{number:09d}"))
+
+    def _image(self, number: int, value: bytes | None) -> bytes:
+        if value is None:
+            raise self._missing(f"image-{number:09d}")
+        return value
+
+    def _label(self, number: int, value: bytes | None) -> str:
+        if value is None:
+            raise self._missing(f"label-{number:09d}")
+        try:
+            return value.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{self.folder}: label-{number:09d} is not UTF-8 text") from error
+
+    def _geometry(self, number: int, value: bytes | None) -> dict[str, Any] | None:
         if value is None:
             return None
         try:
             geometry = json.loads(value)
         except ValueError as error:
-            raise ValueError(f"{self.folder}: {key} is not JSON") from error
+            raise ValueError(f"{self.folder}: geometry-{number:09d} is not JSON") from error
         if not isinstance(geometry, dict):
-            raise ValueError(f"{self.folder}: {key} is not a JSON object")
+            raise ValueError(f"{self.folder}: geometry-{number:09d} is not a JSON object")
         return geometry
+
+    def _missing(self, key: str) -> ValueError:
+        return ValueError(f"{self.folder}: key {key} is missing")
 
     def value(self, key: str) -> bytes | None:
         """The value stored under any key of the dataset, None without."""
-        with self._environment().begin() as transaction:
-            return transaction.get(key.encode("utf-8"))
+        return self._values([key.encode("utf-8")])[0]
 
     def all_keys(self) -> Iterator[str]:
         """All keys of the dataset, in byte order."""
@@ -118,21 +143,21 @@ class LmdbReader:
             raise IndexError(f"{self.folder}: index {index} is outside its {len(self)} samples")
         return index + 1
 
-    def _require(self, key: str) -> bytes:
-        value = self.value(key)
-        if value is None:
-            raise ValueError(f"{self.folder}: key {key} is missing")
-        return value
-
     def _read_length(self) -> int:
         value = self.value("num-samples")
         if value is None:
-            raise ValueError(
-                f"{self.folder}: key num-samples is missing; the dataset is incomplete or has another layout"
-            )
+            raise ValueError(f"{self._missing('num-samples')}; the dataset is incomplete or has another layout")
         if not value.isdigit():
             raise ValueError(f"{self.folder}: num-samples is {value[:40]!r}, not a number")
         return int(value)
+
+    def _values(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        with _environments_lock:  # nobody else may hold the environment while it is renewed
+            self._reads += 1
+            if self._reads % RENEWED == 0:
+                self._env = None
+            with self._environment().begin() as transaction:
+                return [transaction.get(key) for key in keys]
 
     def _environment(self) -> lmdb.Environment:
         if self._env is None or self._process != os.getpid():
@@ -158,7 +183,7 @@ def find_lmdbs(paths: Sequence[str | Path]) -> list[Path]:
 
 # LMDB must not be open twice in a process (lmdb 3 refuses it), so readers of the same file share its environment.
 _environments: WeakValueDictionary[tuple[int, int], lmdb.Environment] = WeakValueDictionary()
-_environments_lock = threading.Lock()
+_environments_lock = threading.RLock()
 
 
 def _shared_environment(folder: Path) -> lmdb.Environment:
@@ -189,7 +214,7 @@ def _open(folder: Path, file_size: int) -> lmdb.Environment:
 def _close_inherited() -> None:
     """After a fork: LMDB forbids the use of the parent's environments, and lmdb a second opening while they live."""
     global _environments_lock
-    _environments_lock = threading.Lock()
+    _environments_lock = threading.RLock()
     for env in list(_environments.values()):
         env.close()
     _environments.clear()

@@ -16,6 +16,9 @@ BLANK = 0
 NEGLIGIBLE = 1e-6
 """Probability in a frame below which the beam search does not try a character."""
 
+RESCALED = 64
+"""Frames after which products of probabilities are scaled anew, before they leave the range of a number."""
+
 Logits = NDArray[np.floating]
 Decoded = list[tuple[list[int], float]]
 """For each sample the class indices of its text and the confidence: the probability of the text, summed over all
@@ -53,9 +56,36 @@ DECODERS: dict[str, Callable[[Logits], Decoded]] = {"greedy": greedy, "beam": be
 
 
 def confidence(logits: Logits, texts: Sequence[Sequence[int]]) -> list[float]:
-    """Confidence (see ``Decoded``), 0..1, of one text a sample."""
-    lengths = np.array([max(1, len(text)) for text in texts])
-    return [float(value) for value in np.exp(np.minimum(0.0, log_probability(logits, texts) / lengths))]
+    """Confidence (see ``Decoded``), 0..1, of one text a sample, each about as probable as the sample's best.
+
+    It is ``log_probability`` in plain products, in a fraction of the time; texts of no account may become 0.
+    """
+    labels, states, skips = _alignments(texts)
+    scores = np.take_along_axis(log_softmax(logits), labels[:, None, :], axis=2).swapaxes(0, 1)
+    # Relative to its most probable state, each frame of a good alignment has a factor near one.
+    best = scores.max(-1, keepdims=True)
+    factors = np.exp(scores - best)
+    logarithm = best.sum((0, 2))
+    # Two states of no weight in front, so that every state has the two before it; all steps write to the same arrays.
+    padded = np.zeros((len(texts), labels.shape[1] + 2))
+    forward, previous, skipped = padded[:, 2:], padded[:, 1:-1], padded[:, :-2]
+    forward[:, :2] = factors[0, :, :2]
+    step, ways = np.empty_like(forward), np.zeros_like(forward)
+    ways[:, 2:] = skips
+    for number, factor in enumerate(factors[1:], start=1):
+        np.multiply(ways, skipped, out=step)
+        step += previous
+        step += forward
+        np.multiply(step, factor, out=forward)
+        if number % RESCALED == 0:
+            largest = np.maximum(forward.max(1), np.finfo(float).tiny)
+            forward /= largest[:, None]
+            logarithm += np.log(largest)
+    rows = np.arange(len(texts))
+    ends = forward[rows, states - 1] + np.where(states > 1, forward[rows, states - 2], 0)
+    lengths = np.maximum(1, states // 2)
+    with np.errstate(divide="ignore"):  # a text that does not fit: the logarithm of zero
+        return np.exp(np.minimum(0.0, (np.log(ends) + logarithm) / lengths)).tolist()
 
 
 def log_probability(logits: Logits, texts: Sequence[Sequence[int]], normalized: bool = False) -> NDArray[np.float64]:
@@ -66,14 +96,7 @@ def log_probability(logits: Logits, texts: Sequence[Sequence[int]], normalized: 
         texts: N sequences of class indices from 1.
         normalized: the logits are log probabilities already, of all classes or of some.
     """
-    count = len(texts)
-    states = 2 * np.array([len(text) for text in texts], int) + 1
-    # The labels with a blank around each, padded with blanks that no path can leave.
-    labels = np.full((count, states.max(initial=1)), BLANK)
-    for row, text in zip(labels, texts, strict=True):
-        row[1 : 2 * len(text) : 2] = text
-    skips = np.zeros(labels.shape, bool)  # from the state before the last one: only between different characters
-    skips[:, 3::2] = labels[:, 3::2] != labels[:, 1:-2:2]
+    labels, states, skips = _alignments(texts)
     frames = np.asarray(logits, np.float64) if normalized else log_softmax(logits)
     scores = np.take_along_axis(frames, labels[:, None, :], axis=2)
     forward = np.full(labels.shape, -np.inf)
@@ -81,11 +104,28 @@ def log_probability(logits: Logits, texts: Sequence[Sequence[int]], normalized: 
     for frame in scores.swapaxes(0, 1)[1:]:
         step = forward.copy()
         step[:, 1:] = np.logaddexp(step[:, 1:], forward[:, :-1])
-        step[:, 2:] = np.logaddexp(step[:, 2:], np.where(skips[:, 2:], forward[:, :-2], -np.inf))
+        step[:, 2:] = np.logaddexp(step[:, 2:], np.where(skips, forward[:, :-2], -np.inf))
         forward = step + frame
-    rows = np.arange(count)
+    rows = np.arange(len(texts))
     ends_on_character = np.where(states > 1, forward[rows, states - 2], -np.inf)
     return np.asarray(np.logaddexp(forward[rows, states - 1], ends_on_character))
+
+
+def _alignments(texts: Sequence[Sequence[int]]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+    """The states that alignments of N texts go through.
+
+    Returns:
+        The class (N, S) of each state: the text's characters with a blank around each, padded with blanks that no
+        alignment can leave; how many states (N,) are not padding; and whether state 2, 3, ... (N, S - 2) can follow the
+        one before the last: only between different characters.
+    """
+    states = 2 * np.array([len(text) for text in texts], int) + 1
+    labels = np.full((len(texts), states.max(initial=1)), BLANK)
+    for row, text in zip(labels, texts, strict=True):
+        row[1 : 2 * len(text) : 2] = text
+    skips = np.zeros((len(texts), max(0, labels.shape[1] - 2)), bool)
+    skips[:, 1::2] = labels[:, 3::2] != labels[:, 1:-2:2]
+    return labels, states, skips
 
 
 def log_softmax(logits: Logits) -> NDArray[np.float64]:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,15 +20,22 @@ from rectify.orientation import TURNS, is_tall
 from rectify.rectifier import Rectified, Rectifier
 from rectify.shape import text_shape
 from rectify.stream import load_image, stream
-from rectify.warp import warp
+from rectify.warp import warp_batch
 from rectify.weights_io import find_weights
 
 SIDES = (0, 1, 3)
 """Quarter turns to the left after which a tall crop is read: three readings tell more than its shape alone."""
 
 
-Place = tuple[int, NDArray[np.float32]]
-"""Where a word may lie: the index of the image, and control points (rows·cols, 2) in its pixels."""
+class Places(NamedTuple):
+    """Where words may lie."""
+
+    owners: NDArray[np.int64]
+    """(N,) indices of their images."""
+    points: NDArray[np.float32]
+    """(N, rows·cols, 2) control points in pixels of those images."""
+    rows: int
+    cols: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,67 +194,65 @@ class Pipeline:
         return readings
 
     def _read_builtin(self, images: Sequence[Image], lexicons: Sequence[Lexicon] | None) -> list[CropReading]:
-        places, rows, cols = self._locate(images)
-        crops = self._sample(images, places, rows, cols)
-        best: dict[int, CropReading] = {}
-        known = None if lexicons is None else [lexicons[owner] for owner, _ in places]
-        for (owner, points), crop, r in zip(places, crops, self._recognize(crops, known), strict=True):
-            if owner not in best or _preferred(r, best[owner]):
-                size = images[owner].shape[1::-1]
-                rectified = self.rectifier is not None
-                best[owner] = CropReading(r.text, r.confidence, rectified, points, rows, cols, size, crop)
-        return [best[owner] for owner in range(len(images))]
+        places = self._locate(images)
+        found: dict[int, tuple[Reading, Image]] = {}
+        for indices, flats in self._flatten(images, places):
+            known = None if lexicons is None else [lexicons[places.owners[index]] for index in indices]
+            found.update(zip(indices, zip(self.recognizer.read(flats, known), flats, strict=True), strict=True))
+        best: dict[int, int] = {}
+        for index, owner in enumerate(places.owners.tolist()):
+            if owner not in best or _preferred(found[index][0], found[best[owner]][0]):
+                best[owner] = index
+        rectified = self.rectifier is not None
+        readings = []
+        for image, index in zip(images, best.values(), strict=True):
+            (reading, crop), points = found[index], places.points[index]
+            place = rectified, points, places.rows, places.cols
+            readings.append(CropReading(reading.text, reading.confidence, *place, image.shape[1::-1], crop))
+        return readings
 
-    def _locate(self, images: Sequence[Image]) -> tuple[list[Place], int, int]:
-        """Where words may lie, and the grid's rows and columns.
+    def _locate(self, images: Sequence[Image]) -> Places:
+        """Where words may lie: one place a crop, in their order.
 
-        A tall crop has three such places, upright and along either side, unless the rectifier knows which.
+        A tall crop has three, upright and along either side, unless the rectifier knows which.
         """
         if self.rectifier is None:
-            corners = canonical_points(2, 2)
-            return [(owner, _pixels(corners, image)) for owner, image in enumerate(images)], 2, 2
+            corners = np.broadcast_to(canonical_points(2, 2), (len(images), 4, 2))
+            return Places(np.arange(len(images)), _pixels(corners, images), 2, 2)
         knows = self.rectifier.any_rotation
-        turns = [
+        turned = [
             (owner, turn)
             for owner, image in enumerate(images)
             for turn in (SIDES if is_tall(image) and not knows else (0,))
         ]
-        located = self.rectifier.locate([np.rot90(images[owner], turn) for owner, turn in turns])
-        places = [
-            (owner, _pixels(points @ TURNS[turn], images[owner]))
-            for (owner, turn), points in zip(turns, located, strict=True)
-        ]
-        return places, self.rectifier.rows, self.rectifier.cols
+        owners, turns = np.array(turned, np.int64).reshape(-1, 2).T
+        located = self.rectifier.locate(
+            [np.rot90(images[owner], turn) if turn else images[owner] for owner, turn in turned]
+        )
+        points = _pixels(np.matmul(located, TURNS[turns]), [images[owner] for owner, _ in turned])
+        return Places(owners, points, self.rectifier.rows, self.rectifier.cols)
 
-    def _sample(self, images: Sequence[Image], places: Sequence[Place], rows: int, cols: int) -> list[Image]:
-        """The flat words (height, W, 3) that the recogniser reads, each straight from its source's pixels."""
-        if not places:
-            return []
-        shapes = zip(*text_shape(np.stack([points for _, points in places]), rows, cols), strict=True)
-        sizes = [(self.recognizer.width(*shape), self.recognizer.height) for shape in shapes]
-        return [
-            _rgb(warp(images[owner], points, rows, cols, size, keep=True))
-            for (owner, points), size in zip(places, sizes, strict=True)
-        ]
+    def _flatten(self, images: Sequence[Image], places: Places) -> Iterator[tuple[list[int], NDArray[np.uint8]]]:
+        """The flat words that the recogniser reads, each straight from its source's pixels.
 
-    def _recognize(self, crops: Sequence[Image], lexicons: Sequence[Lexicon] | None) -> list[Reading]:
-        """Reads flat words in batches of one width, so that nothing is padded."""
+        Yields:
+            The indices of n places, and their words (n, height, W, 3): batches of one width, so that nothing is padded.
+        """
         by_width: dict[int, list[int]] = {}
-        for index, crop in enumerate(crops):
-            by_width.setdefault(crop.shape[1], []).append(index)
-        readings: dict[int, Reading] = {}
-        for indices in by_width.values():
-            for start in range(0, len(indices), self.batch_size):
-                batch = indices[start : start + self.batch_size]
-                known = None if lexicons is None else [lexicons[i] for i in batch]
-                read = self.recognizer.read(np.stack([crops[i] for i in batch]), known)
-                readings.update(zip(batch, read, strict=True))
-        return [readings[i] for i in range(len(crops))]
+        shapes = text_shape(places.points, places.rows, places.cols)
+        for index, (length, height) in enumerate(zip(*shapes, strict=True)):
+            by_width.setdefault(self.recognizer.width(length, height), []).append(index)
+        for width, group in by_width.items():
+            for start in range(0, len(group), self.batch_size):
+                batch = group[start : start + self.batch_size]
+                sources = [images[owner] for owner in places.owners[batch].tolist()]
+                size = width, self.recognizer.height
+                yield batch, warp_batch(sources, places.points[batch], places.rows, places.cols, size)
 
 
 def _untouched(image: Image) -> Rectified:
     """A crop as it is; the control points are its corners."""
-    return Rectified(image, _pixels(canonical_points(2, 2), image), 2, 2, rectified=False)
+    return Rectified(image, _pixels(canonical_points(2, 2)[None], [image])[0], 2, 2, rectified=False)
 
 
 def _rgb(image: Image) -> Image:
@@ -261,6 +266,7 @@ def _preferred(reading: Reading, other: Reading) -> bool:
     return (bool(reading.text), reading.confidence) > (bool(other.text), other.confidence)
 
 
-def _pixels(points: NDArray[np.floating], image: Image) -> NDArray[np.float32]:
-    """Normalised points in pixels of the image."""
-    return to_pixels(points, image.shape[1::-1]).astype(np.float32)
+def _pixels(points: NDArray[np.floating], images: Sequence[Image]) -> NDArray[np.float32]:
+    """Normalised points (N, K, 2) in pixels of N images."""
+    sizes = np.array([image.shape[1::-1] for image in images]).reshape(-1, 1, 2)
+    return to_pixels(points, sizes).astype(np.float32)

@@ -16,7 +16,7 @@ Convention:
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 Points = NDArray[np.floating]
 
@@ -46,8 +46,9 @@ def pixel_centers(count: int) -> NDArray[np.float64]:
     return (2 * np.arange(count, dtype=np.float64) + 1) / count - 1
 
 
-def to_pixels(points: Points, size: tuple[int, int]) -> Points:
-    """Normalised points (..., 2) as pixel coordinates of an image of ``size`` (width, height)."""
+def to_pixels(points: Points, size: ArrayLike) -> Points:
+    """Normalised points (..., 2) as pixel coordinates of an image of ``size`` (width, height), or of several images of
+    sizes (..., 2) that are broadcast against their points."""
     return ((points + 1) * np.asarray(size, points.dtype) - 1) / 2
 
 

@@ -19,7 +19,7 @@ from rectify.polygon import NO_MARGIN, Placement, flatten_placement, place_polyg
 from rectify.rectified import Rectified
 from rectify.shape import frame_size, resize, text_shape, thumbnail
 from rectify.strength import bend_strength
-from rectify.warp import warp
+from rectify.warp import warp, warp_batch
 from rectify.weights_io import select_weights
 
 if TYPE_CHECKING:
@@ -152,12 +152,9 @@ class Rectifier:
         """Control points (N, K, 2) corrected by a look at the words as they are rectified so far, with this much space
         around them."""
         extent = extent_of(margin)
-        seen = []
-        for image, found in zip(images, points, strict=True):
-            pixels = to_pixels(found, image.shape[1::-1])
-            flat = warp(image, pixels, self.rows, self.cols, self._thumbnail_size, extent, keep=True)
-            seen.append(thumbnail(flat, self._thumbnail_size))
-        corrections = self._engine(np.stack(seen)) * np.asarray(extent, np.float32)
+        pixels = np.stack([to_pixels(found, image.shape[1::-1]) for image, found in zip(images, points, strict=True)])
+        seen = warp_batch(images, pixels, self.rows, self.cols, self._thumbnail_size, extent)
+        corrections = self._engine(seen) * np.asarray(extent, np.float32)
         spline = ThinPlateSpline(self.rows, self.cols)
         return spline.map(points.reshape(len(points), -1), corrections).astype(np.float32)
 

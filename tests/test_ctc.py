@@ -86,6 +86,18 @@ def test_a_text_that_does_not_fit_has_no_probability() -> None:
     assert confidence(logits, [[1, 2, 1], [1, 1], [1, 2, 1, 2]]) == [0, 0, 0]
 
 
+@pytest.mark.parametrize("spread", [0.0, 2.0])
+def test_confidence_is_the_log_probability_of_long_texts_too(spread: float) -> None:
+    """Undecided frames: many alignments, whose sum would leave the range of a number in so many of them."""
+    logits = np.random.default_rng(0).normal(0, 1, (1, 1800, 4)) * spread
+    logits[:, ::3, 1] += 1e-6  # without any spread, an empty text would be the only one
+    texts = [text for text, _ in greedy(logits)]
+    lengths = np.array([len(text) for text in texts])
+    assert lengths.min() >= 1
+    expected = np.exp(np.minimum(0, log_probability(logits, texts) / lengths))
+    np.testing.assert_allclose(confidence(logits, texts), expected, rtol=1e-9)
+
+
 @given(seeds)
 @settings(max_examples=30, deadline=None)
 def test_greedy_is_the_best_path(seed: int) -> None:

@@ -56,11 +56,14 @@ def test_workers_give_the_batches_in_order(synthetic: Path) -> None:
 
 
 def test_a_larger_view_only_for_a_second_look(synthetic: Path) -> None:
+    never = BatchDataset({"words": Source((str(synthetic),))}, 4, replace(VIEW, passes=0), seed=1)[0]
     once = BatchDataset({"words": Source((str(synthetic),))}, 4, VIEW, seed=1)[0]
     twice = BatchDataset({"words": Source((str(synthetic),))}, 4, replace(VIEW, passes=2), seed=1)[0]
     assert once.views.shape == (4, 3, 0, 0)
     assert twice.views.shape == (4, 3, 64, 192)
     assert same(once, twice)
+    assert never.thumbnails.shape == never.views.shape == (4, 3, 0, 0)
+    assert same(replace(never, thumbnails=once.thumbnails), once)
 
 
 def test_an_epoch_shows_every_sample_once(synthetic: Path) -> None:

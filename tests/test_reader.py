@@ -228,3 +228,23 @@ def test_exported_names():
     assert set(data.__all__) <= set(dir(data))
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         _ = data.Nothing
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux to tell mapped memory")
+def test_what_was_read_does_not_stay_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """24 MB are read; a reader that keeps its map keeps them all."""
+    monkeypatch.setattr("data.reader.RENEWED", 50)
+    with LmdbWriter(tmp_path / "large") as writer:
+        for index in range(600):
+            writer.add(bytes([index % 256]) * 40_000, "word")
+    before, most = mapped_megabytes(), 0.0
+    reader = LmdbReader(tmp_path / "large")
+    for index in range(600):
+        assert reader[index].image[0] == index % 256
+        most = max(most, mapped_megabytes())
+    assert most - before < 8
+
+
+def mapped_megabytes() -> float:
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("RssFile"))
+    return int(line.split()[1]) / 1024

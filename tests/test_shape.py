@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -53,7 +54,15 @@ def test_thumbnail_is_rgb_of_the_size(shape: tuple[int, ...]) -> None:
 
 def test_grey_thumbnail_repeats_the_grey() -> None:
     image = noise(20, 30)
-    np.testing.assert_array_equal(thumbnail(image, (9, 6)), np.stack([resize(image, (9, 6))] * 3, axis=2))
+    np.testing.assert_array_equal(thumbnail(image, (9, 6)), thumbnail(np.stack([image] * 3, axis=2), (9, 6)))
+
+
+@pytest.mark.parametrize("size", [(37, 50), (64, 192), (90, 97), (301, 700), (20, 400)])
+def test_a_thumbnail_is_close_to_exact_means(size: tuple[int, int]) -> None:
+    smooth = cv2.GaussianBlur(noise(*size, 3), (0, 0), 2 * max(size[0] / 32, size[1] / 96))
+    assert np.abs(thumbnail(smooth, (96, 32)).astype(int) - resize(smooth, (96, 32))).max() <= 2
+    grain = noise(*size, 3)
+    assert thumbnail(grain, (96, 32)).std() < 1.4 * resize(grain, (96, 32)).std()
 
 
 def test_shape_of_the_whole_crop_is_its_size_without_the_margin() -> None:

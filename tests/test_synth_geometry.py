@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.synth.geometry import Curve, WordGeometry, project
+from data.synth.geometry import Curve, WordGeometry, control_points, project
 from data.synth.layout import draw_geometry, flat_coordinates
 from rectify.conventions import TEXT_EXTENT, to_pixels
 
@@ -101,3 +101,11 @@ def test_a_word_cut_by_its_polygon_has_no_map() -> None:
     assert WordGeometry.of(None) is None
     with pytest.raises(ValueError, match="not the geometry"):
         WordGeometry.of({"size": [4, 2]})
+
+
+def test_control_points_of_many_words_are_those_of_each() -> None:
+    rng = np.random.default_rng(0)
+    words = [draw_geometry(rng.uniform(1, 8), ((-1.0, 1.0),), rng) for _ in range(40)]
+    assert {word.curve.kind for word in words} == {"flat", "arc", "wave"}
+    together = control_points(words, 4, 6)
+    np.testing.assert_allclose(together, [word.control_points(4, 6) for word in words], atol=1e-12)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from helpers import noise
 from rectify.conventions import canonical_points, to_pixels
-from rectify.warp import warp, warp_along
+from rectify.warp import warp, warp_along, warp_batch
 
 Image = NDArray[np.uint8]
 
@@ -147,10 +147,20 @@ def test_along_a_map_shrinking_averages_the_part_it_reaches() -> None:
 
 
 @pytest.mark.parametrize("size", [(64, 32), (160, 32), (10, 300)])
-def test_a_kept_basis_gives_the_same_picture(size: tuple[int, int]) -> None:
-    image = noise(60, 90, 3)
-    points = whole(image) + np.random.default_rng(0).normal(0, 3, (25, 2))
-    kept, direct = warp(image, points, 5, 5, size, keep=True), warp(image, points, 5, 5, size)
-    # OpenCV rounds positions to 1/32 pixel, so a hair before it is one such step after it.
-    assert (kept != direct).mean() < 0.01
-    assert np.abs(kept.astype(int) - direct).max() <= 10
+def test_a_batch_gives_the_same_pictures(size: tuple[int, int]) -> None:
+    """Enlarged and shrunk, colour and grey; and each as when it is alone."""
+    images = [noise(60, 90, 3), noise(20, 30), noise(300, 40, 1), noise(200, 500, 3)]
+    points = np.stack([whole(image) + np.random.default_rng(0).normal(0, 3, (25, 2)) for image in images])
+    together = warp_batch(images, points, 5, 5, size)
+    assert together.shape == (4, *size[::-1], 3)
+    for image, place, kept in zip(images, points, together, strict=True):
+        np.testing.assert_array_equal(warp_batch([image], place[None], 5, 5, size)[0], kept)
+        direct = warp(image, place, 5, 5, size)
+        difference = kept.astype(int) - direct.reshape(*direct.shape[:2], -1)
+        # OpenCV rounds positions to 1/32 pixel, so a hair before it is one such step after it.
+        assert (difference != 0).mean() < 0.01
+        assert np.abs(difference).max() <= 10
+
+
+def test_a_batch_of_nothing() -> None:
+    assert warp_batch([], np.zeros((0, 25, 2)), 5, 5, (64, 32)).shape == (0, 32, 64, 3)

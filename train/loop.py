@@ -123,7 +123,7 @@ class Training:
         dataset = BatchDataset(
             config.sources,
             config.batch_size,
-            View.of(config.localization, config.recognizer),
+            View.of(config.localization, config.recognizer, config.rectify),
             config.seed,
             (distributed.rank(), distributed.world()),
         )

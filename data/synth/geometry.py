@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any
@@ -10,6 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rectify.conventions import TEXT_EXTENT, Points, canonical_points, to_pixels
+
+Some = float | NDArray[np.float64]
+"""A value of one word, or of several."""
 
 
 @dataclass(frozen=True)
@@ -28,13 +32,7 @@ class Curve:
 
     def bend(self, x: Points, y: Points, length: float) -> tuple[Points, Points]:
         """Flat coordinates as bent ones; ``length`` is the word's, in text heights."""
-        if self.kind == "arc":
-            radius = length / self.amount
-            angle = x / radius
-            return (radius - y) * np.sin(angle), radius - (radius - y) * np.cos(angle)
-        if self.kind == "wave":
-            return x, y + self._lift(x, length)
-        return x, y
+        return _bend(self.kind, self.amount, self.cycles, self.phase, x, y, length)
 
     def straighten(self, x: Points, y: Points, length: float) -> tuple[Points, Points]:
         """The inverse of ``bend``."""
@@ -44,11 +42,8 @@ class Curve:
             angle = np.arctan2(sign * x, sign * (radius - y))
             return radius * angle, radius - sign * np.hypot(x, radius - y)
         if self.kind == "wave":
-            return x, y - self._lift(x, length)
+            return x, y - _lift(self.amount, self.cycles, self.phase, x, length)
         return x, y
-
-    def _lift(self, x: Points, length: float) -> Points:
-        return self.amount * np.sin((2 * np.pi * self.cycles / length) * x + self.phase)
 
 
 @dataclass(frozen=True)
@@ -126,6 +121,39 @@ class WordGeometry:
             raise ValueError(f"not the geometry of a synthetic word: {error}") from error
 
 
+def _bend(
+    kind: str, amount: Some, cycles: Some, phase: Some, x: Points, y: Points, length: Some
+) -> tuple[Points, Points]:
+    """``Curve.bend`` for one curve, or for several of one kind whose values are broadcast against x and y."""
+    if kind == "arc":
+        radius = length / amount
+        angle = x / radius
+        return (radius - y) * np.sin(angle), radius - (radius - y) * np.cos(angle)
+    if kind == "wave":
+        return x, y + _lift(amount, cycles, phase, x, length)
+    return x, y
+
+
+def _lift(amount: Some, cycles: Some, phase: Some, x: Points, length: Some) -> Points:
+    return amount * np.sin((2 * np.pi * cycles / length) * x + phase)
+
+
+def control_points(geometries: Sequence[WordGeometry], rows: int, cols: int) -> Points:
+    """``WordGeometry.control_points`` of N words (N, rows·cols, 2), computed together."""
+    flat = _flat_points(rows, cols)
+    bent = np.empty((len(geometries), *flat.shape))
+    kinds = [geometry.curve.kind for geometry in geometries]
+    for kind in set(kinds):
+        members = [index for index, own in enumerate(kinds) if own == kind]
+        curves = [
+            (g.length, g.curve.amount, g.curve.cycles, g.curve.phase) for g in map(geometries.__getitem__, members)
+        ]
+        length, amount, cycles, phase = np.array(curves).T[:, :, None]
+        x, y = flat[:, 0] * (length / 2), flat[:, 1] / 2
+        bent[members, :, 0], bent[members, :, 1] = _bend(kind, amount, cycles, phase, x, y, length)
+    return project(np.array([geometry.matrix for geometry in geometries]), bent)
+
+
 @lru_cache(maxsize=8)
 def _flat_points(rows: int, cols: int) -> Points:
     """The canonical control points in flat coordinates."""
@@ -133,6 +161,6 @@ def _flat_points(rows: int, cols: int) -> Points:
 
 
 def project(matrix: NDArray[np.floating], points: Points) -> Points:
-    """Points (M, 2) through a 3 × 3 projective matrix."""
-    homogeneous = points @ matrix[:, :2].T + matrix[:, 2]
-    return homogeneous[:, :2] / homogeneous[:, 2:]
+    """Points (..., M, 2) through 3 × 3 projective matrices (..., 3, 3)."""
+    homogeneous = points @ matrix[..., :2].swapaxes(-1, -2) + matrix[..., None, :, 2]
+    return homogeneous[..., :2] / homogeneous[..., 2:]

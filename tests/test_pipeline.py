@@ -107,7 +107,7 @@ def test_what_is_no_image_is_refused(weights: Path) -> None:
 
 
 def test_unknown_decoder_is_named(weights: Path) -> None:
-    with pytest.raises(ValueError, match="'best'; there are greedy, beam"):
+    with pytest.raises(ValueError, match="'best'; there are auto, greedy, beam"):
         Pipeline(weights, decoder="best")
 
 

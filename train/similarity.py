@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from data.synth.geometry import WordGeometry
 from rectify.conventions import TEXT_EXTENT, Points, to_pixels
 from rectify.images import Image
-from rectify.warp import warp, warp_along
+from rectify.warp import warp_along, warp_batch
 from train.shape_errors import FRAME
 
 _WINDOW, _SIGMA = 11, 1.5
@@ -48,7 +48,7 @@ def flat_similarity(image: Image, points: Points, truth: WordGeometry, rows: int
     """
     size = image.shape[1::-1]
     grey = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
-    rectified = warp(grey, to_pixels(points, size), rows, cols, FRAME, keep=True)
+    (rectified,) = warp_batch([grey], to_pixels(points, size)[None], rows, cols, FRAME)
     flat = warp_along(grey, lambda places: to_pixels(truth.map(places / np.array(TEXT_EXTENT)), size), FRAME)
     return ssim(rectified, flat)
 

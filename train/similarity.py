@@ -48,7 +48,7 @@ def flat_similarity(image: Image, points: Points, truth: WordGeometry, rows: int
     """
     size = image.shape[1::-1]
     grey = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
-    (rectified,) = warp_batch([grey], to_pixels(points, size)[None], rows, cols, FRAME)
+    rectified = warp_batch([grey], to_pixels(points, size)[None], rows, cols, FRAME)[0, :, :, 0]
     flat = warp_along(grey, lambda places: to_pixels(truth.map(places / np.array(TEXT_EXTENT)), size), FRAME)
     return ssim(rectified, flat)
 

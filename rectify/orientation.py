@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -66,6 +67,12 @@ class Orientation:
         probabilities = self.probabilities(images)
         best = probabilities.argmax(1)
         return np.where(probabilities.max(1) >= sure, best, 0)
+
+
+def is_available(weights: str | os.PathLike[str] | None) -> bool:
+    """Whether ``Orientation(weights)`` has a network to load."""
+    shipped = Path(__file__).parent / "weights" / "orientation.onnx"
+    return shipped.is_file() or (weights is not None and "orientation" in find_weights(weights))
 
 
 def is_tall(image: Image) -> bool:

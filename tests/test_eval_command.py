@@ -291,6 +291,12 @@ def test_report_holds_the_quality_of_the_rectified_crops(tmp_path: Path, weights
     assert "<td>mixed</td><td>5</td><td>0.00</td>" in section
 
 
+def test_crops_are_turned_without_a_network_for_it(tmp_path: Path, weights: str) -> None:
+    folder, target = dataset(tmp_path / "set", (crop("ab"), "ab")), tmp_path / "figures.json"
+    assert main([folder, "--weights", weights, "--json", str(target), "--rotate", "0.001"]) == 0
+    assert figures(target)["sets"]["set"]["samples"] == 1
+
+
 @pytest.mark.parametrize(
     ("options", "word_accuracy"),
     [

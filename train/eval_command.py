@@ -14,6 +14,7 @@ from data.sidecars import LEXICON50, read_cased, read_word_lists
 from recognizer.engines import load_engine, margin_for
 from recognizer.lexicon import Lexicon
 from recognizer.pipeline import Pipeline
+from rectify.orientation import is_available
 from rectify.overlay import draw_overlay
 from rectify.read_command import BUILTIN, DECODERS, check_engine_options
 from train.causes import CAUSES
@@ -59,7 +60,8 @@ class Evaluation:
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
         if options.any_rotation is None:
-            options.any_rotation = bool(options.rotate) and not options.no_rectify
+            turned = bool(options.rotate) and not options.no_rectify
+            options.any_rotation = turned and is_available(options.weights)
         check_engine_options(options)
         reader = None if options.engine == BUILTIN else load_engine(options.engine)
         make = partial(

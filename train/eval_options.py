@@ -74,7 +74,7 @@ def eval_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--any-rotation",
         action=argparse.BooleanOptionalAction,
-        help="expect crops turned by any angle, not tall ones only (default: with --rotate)",
+        help="expect crops turned by any angle, not tall ones only (default: with --rotate, if the weights know)",
     )
     parser.add_argument("--seed", type=_seed, default=0, metavar="S", help="of the random angles (default 0)")
     return parser

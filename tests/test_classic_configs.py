@@ -30,7 +30,8 @@ TINY = {
     "light": [
         *("recognizer.stem=8", "recognizer.channels=[8,12,16]", "recognizer.blocks=[0,0,0]", "recognizer.hidden=16"),
         *("precision=float32", "attention.units=8", "attention.embedding=8", "attention.steps=4"),
-    ]
+    ],
+    "aster": ["classic.channels=256", "classic.hidden=16", "classic.attention=16", "classic.steps=4"],
 }
 TINY_CLASSIC = ["classic.channels=32", "classic.hidden=16", "classic.attention=16", "classic.steps=4"]
 
@@ -168,6 +169,7 @@ def test_imported_weights_and_the_light_network_stay_what_they_are() -> None:
     ("setting", "message"),
     [
         ("classic.encoder=vg", "classic.encoder: 'vg' is none of vgg, rcnn, resnet, aster"),
+        ("classic={encoder: aster, channels: 128}", "classic.channels: the encoder aster needs 256 or more, got 128"),
         ("classic.head=lstn", "classic.head: 'lstn' is none of ctc, lstm, gru"),
     ],
 )

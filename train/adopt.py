@@ -18,6 +18,9 @@ from train.weights import find_safetensors
 
 WIDEST = 512
 """Pixels up to which pictures grow that are not of one width."""
+ASTER_LEAST = 256
+"""Channels of ASTER's encoder that its first stages, 16 times fewer, can be trained with: torch 2.14 on the CPU writes
+beyond its memory in the backward pass of strided 1 × 1 convolutions (channels last) with fewer than 16 channels."""
 
 
 _SHAPES: dict[str, dict[str, type]] = {
@@ -78,7 +81,7 @@ def with_classic(config: Config) -> Config:
     weights instead, comes back as it was.
 
     Raises:
-        ValueError: no encoder or head of that name.
+        ValueError: see ``describe``.
     """
     if config.recognizer is None or config.classic is None or config.imported:
         return config
@@ -89,7 +92,7 @@ def describe(shape: ClassicShape, charset: str, sampling: Sampling) -> dict[str,
     """What the weights of a classic recogniser of this project say of themselves.
 
     Raises:
-        ValueError: no encoder or head of that name.
+        ValueError: no encoder or head of that name, or an encoder with too few channels.
     """
     count = len(charset)
     # Beside the characters: the blank; start and end of a word; its end (the start is an embedding of its own).
@@ -101,6 +104,8 @@ def describe(shape: ClassicShape, charset: str, sampling: Sampling) -> dict[str,
     for key, known in (("encoder", ENCODERS), ("head", heads)):
         if getattr(shape, key) not in known:
             raise ValueError(f"classic.{key}: {getattr(shape, key)!r} is none of {', '.join(known)}")
+    if shape.encoder == "aster" and shape.channels < ASTER_LEAST:
+        raise ValueError(f"classic.channels: the encoder aster needs {ASTER_LEAST} or more, got {shape.channels}")
     classes, letters = heads[shape.head]
     return {
         "format": 1,

@@ -17,6 +17,7 @@ COMMANDS = {
     "lmdb": "data.lmdb_command",
     "export": "train.export_command",
     "import": "train.import_command",
+    "quantize": "train.quantize_command",
 }
 """Sub-command to the module whose ``main(argv)`` runs it. Anything else reads pictures. The right-hand packages are
 reached by name, here alone: this is the project's composition root."""

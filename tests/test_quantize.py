@@ -1,0 +1,91 @@
+"""Recognisers in 8 bits: what is quantized, how far it is off, what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from helpers import RECOGNIZER_CONFIG, save_recognizer, save_rectifier
+from recognizer.network import RecognitionNetwork, RecognizerConfig
+from rectify.conventions import canonical_points
+from rectify.engine import load_engine
+from train import quantize as module
+from train.export import write_onnx
+from train.metrics import WordAccuracy
+from train.quantize import write_quantized
+from train.quantize_command import main
+
+READER = RecognizerConfig(charset="abc", stem=8, channels=(16, 24, 32), blocks=(1, 0, 0), hidden=16)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small network with random weights, behind a rectifier that leaves crops as they are."""
+    folder = tmp_path_factory.mktemp("weights")
+    torch.manual_seed(0)
+    network = RecognitionNetwork(READER)
+    for _ in range(3):
+        network(255 * torch.rand(8, 3, 32, 64))
+    write_onnx(network.eval(), {**RECOGNIZER_CONFIG, **vars(READER)}, folder / "recognizer.onnx")
+    save_rectifier(folder / "rectifier.onnx", canonical_points(5, 5))
+    return folder
+
+
+def test_eight_bits_are_close_and_carry_the_configuration(weights: Path, tmp_path: Path) -> None:
+    pictures = np.random.default_rng(0).integers(0, 256, (24, 32, 96, 3), dtype=np.uint8)
+    write_quantized(weights / "recognizer.onnx", tmp_path / "recognizer.onnx", pictures[:16])
+    exact, rounded = (load_engine(folder / "recognizer.onnx") for folder in (weights, tmp_path))
+    assert dict(rounded.config) == dict(exact.config)
+    for widths in (slice(None), slice(0, 64)):
+        expected, found = (engine(np.ascontiguousarray(pictures[16:, :, widths])) for engine in (exact, rounded))
+        assert 0 < np.abs(found - expected).max() < 0.25 * np.ptp(expected)
+    nodes = onnx.load(tmp_path / "recognizer.onnx").graph.node
+    makers = {output: node.op_type for node in nodes for output in node.output}
+    inputs = [makers.get(node.input[0]) for node in nodes if node.op_type == "Conv"]
+    assert inputs[0] != "DequantizeLinear" and set(inputs[1:]) == {"DequantizeLinear"}
+
+
+def test_the_command_writes_weights_that_read(
+    weights: Path, synthetic: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--weights", str(weights), "--calibrate", str(synthetic)]
+    assert main([str(tmp_path / "fast"), *arguments]) == 0
+    assert "on 16 crops" in capsys.readouterr().out
+    assert sorted(path.name for path in (tmp_path / "fast").iterdir()) == ["recognizer.onnx", "rectifier.onnx"]
+    assert main([str(tmp_path / "fast"), *arguments]) == 2
+    assert "exists" in capsys.readouterr().err
+
+
+def test_a_loss_is_refused_and_nothing_written(
+    weights: Path, synthetic: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    figures = iter([90.0, 89.6])
+    monkeypatch.setattr(WordAccuracy, "summary", lambda self: next(figures))
+    assert main([str(tmp_path / "fast"), "--weights", str(weights), "--calibrate", str(synthetic)]) == 1
+    assert "lose 0.4 points" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_other_weights_are_named(synthetic: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_rectifier(tmp_path / "rectifier.onnx", canonical_points(5, 5))
+    assert main([str(tmp_path / "fast"), "--weights", str(tmp_path), "--calibrate", str(synthetic)]) == 2
+    assert "holds no recognizer" in capsys.readouterr().err
+
+
+def test_judges_do_not_calibrate(synthetic: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "in").mkdir()
+    save_recognizer(tmp_path / "in" / "recognizer.onnx")
+    seen: list[int] = []
+
+    def note(source: Path, target: Path, pictures: list) -> None:
+        seen.append(len(pictures))
+        target.write_bytes(source.read_bytes())
+
+    monkeypatch.setattr(module, "write_quantized", note)
+    outcome = module.quantize(tmp_path / "in", tmp_path / "out", [synthetic], 10, 18)
+    assert (seen, outcome.judged) == ([10], 18) and outcome.before == outcome.after

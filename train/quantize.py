@@ -1,0 +1,182 @@
+"""The recogniser in 8 bits: static quantization of its ONNX graph, calibrated on some crops and judged on others."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import recognizer
+import rectify
+from data.reader import LmdbReader, find_lmdbs
+from recognizer import Pipeline, Recognizer
+from rectify.images import Image, read_image
+from rectify.weights_io import WeightFile, find_weights
+from train.metrics import WordAccuracy, normalize
+
+MOST_LOST = 0.3
+"""Points of word accuracy that 8 bits may cost."""
+
+QUANTIZED = ("Conv", "Add", "MatMul", "Gemm")
+"""Operators in 8 bits; ONNX Runtime knows no LSTM with quantized activations."""
+
+
+class LossError(RuntimeError):
+    """The quantized recogniser reads worse than it may."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of the recogniser."""
+
+    before: float
+    after: float
+    """Word accuracy (36 characters, percent) of rectifying and reading with either."""
+    speedup: float
+    """How many times the processor time of the new network the old one takes."""
+    judged: int
+    """Crops that these figures are of."""
+
+
+def quantize(
+    weights: str | os.PathLike[str] | None, out: Path, folders: Sequence[str | Path], calibrating: int, judging: int
+) -> Outcome:
+    """Write a folder of weights whose recogniser computes in 8 bits; the other networks are copied.
+
+    Args:
+        weights: ONNX files of this project, see ``weights_io.find_weights``; None takes the shipped ones.
+        out: folder to make; must not exist.
+        folders: LMDBs with crops like those to be read; not the ones of a later evaluation.
+        calibrating: crops that the ranges of activations are taken from.
+        judging: other crops that the outcome is judged on.
+
+    Raises:
+        FileExistsError: ``out`` exists.
+        ValueError: no recogniser of this project as ONNX there, or no such crops.
+        LossError: it would cost more than ``MOST_LOST`` points; nothing is written.
+    """
+    if out.exists():
+        raise FileExistsError(f"{out} exists already; remove it or choose another folder")
+    files = _files(weights)
+    pipeline = Pipeline(weights)
+    if pipeline.recognizer.preparation is not None:
+        raise ValueError(f"{files['recognizer'].path}: imported weights are not quantized")
+    crops = list(_crops(folders, calibrating + judging))
+    # Spread over all: the first crops of a dataset may be of one kind. Of too few crops half are to judge.
+    count = max(len(crops) - calibrating, len(crops) // 2)
+    judges = set(np.linspace(0, len(crops) - 1, count).astype(int).tolist())
+    judged = [crop for index, crop in enumerate(crops) if index in judges]
+    flat = [reading.crop for reading in pipeline([image for i, (image, _) in enumerate(crops) if i not in judges])]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.partial-", dir=out.parent))
+    try:
+        for kind, file in files.items():
+            if kind != "recognizer":
+                shutil.copyfile(file.path, partial / f"{kind}.onnx")
+        write_quantized(files["recognizer"].path, partial / "recognizer.onnx", flat)
+        outcome = _judge(pipeline, Pipeline(partial), judged)
+        if outcome.after < outcome.before - MOST_LOST:
+            raise LossError(
+                f"8 bits lose {outcome.before - outcome.after:.1f} points of word accuracy on {outcome.judged} crops, "
+                f"more than {MOST_LOST}"
+            )
+        partial.chmod(0o755)
+        os.replace(partial, out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return outcome
+
+
+def write_quantized(source: Path, target: Path, pictures: Sequence[Image]) -> None:
+    """A recogniser's ONNX graph with 8-bit convolutions and products.
+
+    The first convolution is left alone: it costs little, and rounds the pictures themselves.
+
+    Args:
+        pictures: flat words (height, W, 3) uint8 that the activations' ranges are taken from.
+    """
+    import onnx
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    class Pictures(CalibrationDataReader):
+        def __init__(self, name: str) -> None:
+            self._left = iter({name: picture[None]} for picture in pictures)
+
+        def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
+            return next(self._left, None)
+
+    model = onnx.load(source)
+    quant_pre_process(str(source), str(target), skip_symbolic_shape=True)
+    nodes = onnx.load(target).graph.node
+    quantize_static(
+        str(target),
+        str(target),
+        Pictures(model.graph.input[0].name),
+        quant_format=QuantFormat.QDQ,
+        per_channel=True,
+        op_types_to_quantize=list(QUANTIZED),
+        nodes_to_exclude=[node.name for node in nodes if node.op_type == "Conv"][:1],
+        activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
+    )
+    quantized = onnx.load(target)
+    onnx.helper.set_model_props(quantized, {entry.key: entry.value for entry in model.metadata_props})
+    onnx.save(quantized, target)
+
+
+def _files(weights: str | os.PathLike[str] | None) -> dict[str, WeightFile]:
+    """The ONNX file of each network."""
+    packages = (Path(str(package.__file__)).parent / "weights" for package in (rectify, recognizer))
+    found = [find_weights(source) for source in (packages if weights is None else [weights])]
+    files = {kind: file for held in found for kind, file in held.items()}
+    if "recognizer" not in files:
+        raise ValueError(f"{weights}: holds no recognizer")
+    for file in files.values():
+        if not file.onnx:
+            raise ValueError(f"{file.path}: only ONNX can be quantized; `rectify-ocr export` makes it")
+    return files
+
+
+def _crops(folders: Sequence[str | Path], count: int) -> Iterator[tuple[Image, str]]:
+    """About so many crops with their normalised labels, spread over all datasets; none whose label keeps nothing."""
+    readers = [LmdbReader(folder) for folder in find_lmdbs(list(folders))]
+    places = [(reader, index) for reader in readers for index in range(len(reader))]
+    for chosen in np.unique(np.linspace(0, len(places) - 1, min(count, len(places))).astype(int)).tolist():
+        reader, index = places[chosen]
+        label = normalize(reader.label(index))
+        if label:
+            yield read_image(reader.image_bytes(index), f"{reader.folder}: image-{index + 1:09d}"), label
+
+
+def _judge(pipeline: Pipeline, quantized: Pipeline, crops: Sequence[tuple[Image, str]]) -> Outcome:
+    images = [image for image, _ in crops]
+    accuracies, flats = [], []
+    for reader in (pipeline, quantized):
+        accuracy = WordAccuracy()
+        flats = reader(images)
+        for (_, label), reading in zip(crops, flats, strict=True):
+            accuracy.update(label, normalize(reading.text))
+        accuracies.append(accuracy.summary())
+    timed = [reading.crop[None] for reading in flats[:64]]
+    before, after = (_seconds(reader.recognizer, timed) for reader in (pipeline, quantized))
+    return Outcome(accuracies[0], accuracies[1], before / after, len(crops))
+
+
+def _seconds(network: Recognizer, batches: Sequence[NDArray[np.uint8]]) -> float:
+    """Least processor time of a few rounds through the batches."""
+
+    def timed(work: Callable[[], Any]) -> float:
+        start = time.process_time()
+        work()
+        return time.process_time() - start
+
+    return min(timed(lambda: [network.logits(batch) for batch in batches]) for _ in range(3))

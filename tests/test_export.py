@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -48,6 +49,11 @@ def test_onnx_carries_configuration_and_charset(exported: Path) -> None:
     config = load_engine(exported / "recognizer.onnx").config
     assert config["charset"] == "abc" and config["hidden"] == 16
     assert load_engine(exported / "rectifier.onnx").config["cols"] == 7
+
+
+def test_a_recognizer_declares_any_number_of_frames(exported: Path) -> None:
+    for output in onnx.load(exported / "recognizer.onnx").graph.output:
+        assert [bool(axis.dim_param) for axis in output.type.tensor_type.shape.dim] == [True, True, False]
 
 
 @pytest.mark.parametrize(("kind", "shape"), [("rectifier", (5, 32, 96, 3)), ("recognizer", (2, 32, 208, 3))])

@@ -104,6 +104,7 @@ def write_quantized(source: Path, target: Path, pictures: Sequence[Image]) -> No
         pictures: flat words (height, W, 3) uint8 that the activations' ranges are taken from.
     """
     import onnx
+    import onnxruntime
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -114,6 +115,7 @@ def write_quantized(source: Path, target: Path, pictures: Sequence[Image]) -> No
         def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
             return next(self._left, None)
 
+    onnxruntime.set_default_logger_severity(3)  # errors only: the sessions that calibrate have no option for it
     model = onnx.load(source)
     quant_pre_process(str(source), str(target), skip_symbolic_shape=True)
     nodes = onnx.load(target).graph.node

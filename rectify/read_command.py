@@ -42,7 +42,7 @@ examples:
   curl -s URL | rectify-ocr -                 read from standard input
 
 other commands (each has --help):
-  crop, collection, eval, quality, train, synth, lmdb, export, import
+  crop, collection, eval, quality, train, synth, lmdb, export, quantize, import
 """
 
 

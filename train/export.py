@@ -130,7 +130,7 @@ def write_onnx(network: nn.Module, description: Mapping[str, Any], path: Path) -
         warnings.simplefilter("ignore")
         program = _program(network, names, axes, _example(description, 2, 32))
     model = program.model_proto
-    if "min_width" in description and _any_width(description):
+    if _any_width(description) and not description.get("letters"):
         for output in model.graph.output:  # which the exporter declares to have as many frames as its example
             output.type.tensor_type.shape.dim[1].dim_param = "frames"
     model.metadata_props.append(onnx.StringStringEntryProto(key=METADATA_KEY, value=json.dumps(dict(description))))

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 ATTENTION, BOTH = "attention", "both"
 """Names of the decoders that read with the attention head: alone, or beside the CTC head."""
+SURE = 0.9
+"""Confidence of the CTC head from which ``both`` asks no further: the attention head costs half as much again."""
 AUTO = "auto"
 """Name of the decoder that suits the weights: ``both`` if they have two heads."""
 
@@ -48,8 +50,9 @@ class Recognizer:
         weights: a weight file or folder; None takes the shipped ones.
         threads: of the network.
         decoder: ``greedy`` or ``beam`` for the CTC head, ``attention`` for the attention head, ``both`` for the more
-            certain of the two, read greedily; imported weights with an attention head know only ``greedy``. ``auto``
-            is ``both`` where the weights have two heads and there is no lexicon, else ``greedy``.
+            certain of the two where the first is not sure by itself, read greedily; imported weights with an attention
+            head know only ``greedy``. ``auto`` is ``both`` where the weights have two heads and there is no lexicon,
+            else ``greedy``.
         lexicon: words that a text can be. The most probable of them by the CTC head is read, whatever the decoder.
 
     Raises:
@@ -178,11 +181,19 @@ class Recognizer:
         logits, *features = self._outputs(images)
         if self._attention is None or lexicons is not None:
             return self._readings(logits, lexicons)
-        read = attention.both_ways(self._attention(features[0]), len(self.charset))
-        readings = self._calibrated(self._attention.config, [(self.charset.decode(i), c) for i, c in read])
         if self._decoder == ATTENTION:
-            return readings
-        return list(map(_more_certain, readings, self._readings(logits, None)))
+            return self._attend(self._attention, features[0])
+        readings = self._readings(logits, None)
+        unsure = [index for index, reading in enumerate(readings) if reading.confidence < SURE]
+        if unsure:
+            for index, reading in zip(unsure, self._attend(self._attention, features[0][unsure]), strict=True):
+                readings[index] = max(reading, readings[index], key=lambda one: one.confidence)
+        return readings
+
+    def _attend(self, head: Engine, features: NDArray[np.float32]) -> list[Reading]:
+        """Readings of the attention head."""
+        read = attention.both_ways(head(features), len(self.charset))
+        return self._calibrated(head.config, [(self.charset.decode(indices), c) for indices, c in read])
 
     def _read_prepared(
         self,
@@ -233,10 +244,6 @@ class Recognizer:
         if self.config.get("letters"):
             raise ValueError("a lexicon is for CTC; these weights have an attention head")
         lexicon.spelled(self.charset)
-
-
-def _more_certain(reading: Reading, other: Reading) -> Reading:
-    return reading if reading.confidence >= other.confidence else other
 
 
 def make_decoder(name: str, config: Mapping[str, Any], characters: int) -> Callable[[Logits], Decoded]:

@@ -70,7 +70,7 @@ def test_the_word_is_in_its_crop_and_not_turned_over(seed: int, length: float) -
     top, bottom = to_pixels(outline, geometry.size).reshape(2, -1, 2)
     text_height = np.linalg.norm(top - bottom[::-1], axis=1).mean()
     beyond = (np.abs(outline) - 1) * np.array(geometry.size) / 2
-    assert beyond.max() < 0.06 * text_height  # annotators cut by 0.04, and a crop has whole pixels
+    assert beyond.max() < 0.12 * text_height  # annotators cut by 0.04; a narrow crop is widened to its least size
     middle = geometry.map([[-0.01, 0], [0.01, 0], [0, -0.01], [0, 0.01]])
     along, down = middle[1] - middle[0], middle[3] - middle[2]
     assert along[0] * down[1] - along[1] * down[0] > 0

@@ -72,7 +72,7 @@ def main() -> None:
             pass
 
     def load_plain() -> None:
-        chosen = torch.randperm(len(plain))[: 128 * arguments.batches].tolist()
+        chosen = torch.randint(len(plain), (128 * arguments.batches,)).tolist()
         for _ in DataLoader(plain, 128, sampler=chosen, num_workers=arguments.workers, collate_fn=collate):
             pass
 

@@ -147,7 +147,10 @@ class SampleSet:
 
     def __init__(self, source: Source, held_out: bool = False) -> None:
         self.readers = [LmdbReader(path) for path in find_lmdbs(source.paths)]
-        self.quads = [read_quads(reader.folder / QUADS) for reader in self.readers]
+        self._outlines = [
+            {number: quad.outline(OUTLINE) for number, quad in read_quads(reader.folder / QUADS).items() if quad.usable}
+            for reader in self.readers
+        ]
         places = [(reader, index) for reader, data in enumerate(self.readers) for index in range(len(data))]
         kept = np.array([bool(source.hold_out) and index % source.hold_out == 0 for _, index in places])
         self.places = np.array(places, np.int64).reshape(-1, 2)[kept if held_out else ~kept]
@@ -163,8 +166,7 @@ class SampleSet:
         bgr = cv2.imdecode(np.frombuffer(record.image, np.uint8), cv2.IMREAD_COLOR)
         if bgr is None:
             raise ValueError(f"{self.readers[reader].folder}: image-{record.number:09d} is not an image")
-        quad = self.quads[reader].get(record.number)
-        outline = quad.outline(OUTLINE) if quad and quad.usable else None
+        outline = self._outlines[reader].get(record.number)
         image = fit(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB))
         # Composed, as charsets are: elsewhere a letter and its accent may be two characters.
         label = unicodedata.normalize("NFC", record.label)

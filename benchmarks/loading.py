@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import io
 import time
-from dataclasses import replace
 from functools import partial
 
 import common
@@ -62,10 +61,10 @@ def main() -> None:
     parser.add_argument("--batches", type=int, default=40, help="of 128 samples in a round (default %(default)s)")
     parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args()
-    view = View((96, 32), 7, 7, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+    letters = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
     plain = Plain(arguments.lmdb)  # first: LMDB must not be open twice in a process
     source = {"words": Source((arguments.lmdb,))}
-    whole, alone = (BatchDataset(source, 128, replace(view, passes=passes), 1) for passes in (1, 0))
+    whole, alone = (BatchDataset(source, 128, View(7, 7, letters, thumbnail), 1) for thumbnail in ((96, 32), None))
 
     def load(dataset: BatchDataset) -> None:
         for _ in training_loader(dataset, 0, arguments.batches, arguments.workers):

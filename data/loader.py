@@ -50,20 +50,28 @@ class Source:
 class View:
     """How a sample is prepared for the networks."""
 
-    thumbnail: tuple[int, int]
     rows: int
     cols: int
     charset: str
     """Other characters are taken out of the labels."""
-    passes: int = 1
-    """How often the localization network looks at a crop; once needs no larger view of it, and never no thumbnail."""
+    thumbnail: tuple[int, int] | None
+    """(width, height) of what the localization network sees; None without one."""
+    larger: tuple[int, int] | None = None
+    """(width, height) of the crop that a refiner's pictures are sampled from; None without one."""
 
     @classmethod
-    def of(cls, localization: LocalizationConfig, recognizer: RecognizerConfig | None, rectify: bool = True) -> View:
+    def of(
+        cls,
+        localization: LocalizationConfig,
+        recognizer: RecognizerConfig | None,
+        rectify: bool = True,
+        refiner: LocalizationConfig | None = None,
+    ) -> View:
         """As these networks need it; ``rectify`` says whether there is a localization network at all."""
         charset = recognizer.charset if recognizer else ASCII94
-        passes = localization.passes if rectify else 0
-        return cls(localization.thumbnail, localization.rows, localization.cols, charset, passes)
+        larger = (2 * refiner.thumbnail[0], 2 * refiner.thumbnail[1]) if rectify and refiner else None
+        thumbnail = localization.thumbnail if rectify else None
+        return cls(localization.rows, localization.cols, charset, thumbnail, larger)
 
 
 class Sample(NamedTuple):
@@ -85,8 +93,7 @@ class Batch:
     thumbnails: Tensor
     """(N, 3, h, w) uint8, what the localization network looks at; without one (N, 3, 0, 0)."""
     views: Tensor
-    """(N, 3, 2·h, 2·w) uint8, the crops in one size at twice the thumbnails' resolution, for a second look; without
-    one (N, 3, 0, 0)."""
+    """(N, 3, H, W) uint8, the crops in one larger size, for a refiner; without one (N, 3, 0, 0)."""
     pixels: Tensor
     """uint8, all crops (H, W, 3) in one row."""
     sizes: Tensor
@@ -239,10 +246,9 @@ def collate(samples: Sequence[Sample], view: View) -> Batch:
     outlines = np.full((len(samples), 2 * OUTLINE, 2), np.nan, np.float32)
     for outline, s in zip(outlines, samples, strict=True):
         outline[...] = np.nan if s.outline is None else s.outline
-    width, height = view.thumbnail
     return Batch(
-        _thumbnails(samples, view.thumbnail) if view.passes else _no_pictures(len(samples)),
-        _thumbnails(samples, (2 * width, 2 * height)) if view.passes > 1 else _no_pictures(len(samples)),
+        _pictures(samples, view.thumbnail),
+        _pictures(samples, view.larger),
         torch.from_numpy(np.concatenate([s.image.ravel() for s in samples])),
         torch.from_numpy(np.array([s.image.shape[1::-1] for s in samples])),
         [s.label for s in samples],
@@ -252,13 +258,11 @@ def collate(samples: Sequence[Sample], view: View) -> Batch:
     )
 
 
-def _thumbnails(samples: Sequence[Sample], size: tuple[int, int]) -> Tensor:
-    """(N, 3, height, width) uint8."""
+def _pictures(samples: Sequence[Sample], size: tuple[int, int] | None) -> Tensor:
+    """(N, 3, height, width) uint8; (N, 3, 0, 0) of no size."""
+    if size is None:
+        return torch.empty(len(samples), 3, 0, 0, dtype=torch.uint8)
     return torch.from_numpy(np.stack([thumbnail(s.image, size) for s in samples])).permute(0, 3, 1, 2)
-
-
-def _no_pictures(count: int) -> Tensor:
-    return torch.empty(count, 3, 0, 0, dtype=torch.uint8)
 
 
 def training_loader(dataset: BatchDataset, start: int, stop: int, workers: int) -> DataLoader[Batch]:

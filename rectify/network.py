@@ -33,8 +33,6 @@ class LocalizationConfig:
     blocks: tuple[int, ...] = ()
     """Residual blocks of each stage of a ``VotingNetwork``, whose every stage halves the resolution; none for the
     fully connected ``LocalizationNetwork``."""
-    passes: int = 1
-    """How often the network looks: at the crop, then at what it has rectified so far."""
     family: str = "tps"
     """``affine`` brings the control points onto the affine map nearest to them, to compare with: no bend remains."""
 
@@ -177,33 +175,32 @@ def build_localization(config: LocalizationConfig = LocalizationConfig()) -> Loc
     return AffineNetwork(network) if config.family == "affine" else network
 
 
-def locate(network: Localizer, thumbnail: Tensor, image: Tensor) -> list[Tensor]:
-    """Control points after each pass of a localization network, the last ones the best.
+def locate(network: Localizer, refiner: Localizer | None, thumbnail: Tensor, image: Tensor) -> list[Tensor]:
+    """Control points by a localization network, and those corrected by a refiner if there is one.
 
-    A later pass looks at the crop as it is rectified so far and finds the word in that picture; the splines are
-    composed, so the crop itself is only ever sampled once. The network is the same in each pass.
+    The refiner looks at the crop as it is rectified so far and finds the word in that picture. The splines are
+    composed, so the crop itself is only ever sampled once.
 
     Args:
+        network: gives the first control points.
+        refiner: of as many points. As it starts, it corrects nothing.
         thumbnail: (N, 3, h, w) as the network takes it.
-        image: (N, 3, H, W) in 0..255, the crops at about twice the thumbnail's resolution.
+        image: (N, 3, H, W) in 0..255, the crops at about twice the resolution of the refiner's thumbnail.
 
     Returns:
-        ``passes`` tensors (N, K, 2), normalised in the crop.
+        One or two tensors (N, K, 2), normalised in the crop, the last one the best.
 
     Source: the idea of rectifying again what is rectified, Zhan and Lu, ESIR, CVPR 2019, section 3.1.
     """
-    config = network.config
-    spline = ThinPlateSpline(config.rows, config.cols)
-    found = [network(thumbnail)]
-    for _ in range(config.passes - 1):
-        # No gradient through the picture: each pass answers for its own correction.
-        so_far = found[-1].detach()
-        seen = sample(
-            image.float(), tps_grid(so_far, config.rows, config.cols, *(2 * side for side in thumbnail.shape[2:]))
-        )
-        correction = network(F.avg_pool2d(seen, 2))
-        found.append(spline.map(found[-1].flatten(1), correction))
-    return found
+    first = network(thumbnail)
+    if refiner is None:
+        return [first]
+    config = refiner.config
+    width, height = config.thumbnail
+    # No gradient through the picture: each network answers for its own points.
+    grid = tps_grid(first.detach(), config.rows, config.cols, 2 * height, 2 * width)
+    seen = F.avg_pool2d(sample(image.float(), grid), 2)
+    return [first, ThinPlateSpline(config.rows, config.cols).map(first.flatten(1), refiner(seen))]
 
 
 class Rectification(NamedTuple):
@@ -235,7 +232,7 @@ class SpatialTransformer(nn.Module):
         """
         config = self.localization.config
         thumbnail = F.interpolate(image, config.thumbnail[::-1], mode="bilinear", antialias=True, align_corners=False)
-        points = locate(self.localization, thumbnail, image)[-1]
+        points = self.localization(thumbnail)
         return Rectification(sample(image, tps_grid(points, config.rows, config.cols, *size)), points)
 
 

@@ -20,14 +20,14 @@ from rectify.rectified import Rectified
 from rectify.shape import frame_size, resize, text_shape, thumbnail
 from rectify.strength import bend_strength
 from rectify.warp import warp, warp_batch
-from rectify.weights_io import select_weights
+from rectify.weights_io import find_weights, select_weights
 
 if TYPE_CHECKING:
     from torch import nn
 
-SECOND_MARGIN = (0.1, 0.25)
-"""What the network sees around a word that it looks at a second time, or along a polygon: about as much as around the
-words it was trained on."""
+CROP_MARGIN = (0.1, 0.25)
+"""What the first network sees around a word along a polygon, or one that it turned: about as much as around the words
+it was trained on."""
 
 BATCH = 64
 """Thumbnails in one call of the network."""
@@ -81,7 +81,15 @@ class Rectifier:
         self.rows = int(config["rows"])
         self.cols = int(config["cols"])
         self._thumbnail_size = (int(config["thumbnail"][0]), int(config["thumbnail"][1]))
-        self._passes = int(config.get("passes", 1))
+        self._refiner: Engine | None = None
+        refiner = find_weights(file.path.parent if weights is None else weights).get("refiner")
+        if refiner is not None:
+            self._refiner = load_engine(refiner, threads, _build_network)
+            rows, cols = self._refiner.config["rows"], self._refiner.config["cols"]
+            if (rows, cols) != (self.rows, self.cols):
+                raise ValueError(
+                    f"{refiner.path}: has {rows}x{cols} control points, {file.path} {self.rows}x{self.cols}"
+                )
         self.any_rotation = any_rotation
         self._load_orientation = partial(Orientation, weights, threads)
         if any_rotation:
@@ -109,11 +117,9 @@ class Rectifier:
             check_image(image)
         turns = self._turns(images)
         upright = [np.rot90(image, -turn) if turn else image for image, turn in zip(images, turns, strict=True)]
-        points = self._locate_upright(upright)
-        if self.any_rotation:
-            aslant = [index for index, image in enumerate(upright) if self._is_aslant(points[index], image)]
-            if aslant:
-                points[aslant] = self._look_again([upright[index] for index in aslant], points[aslant], SECOND_MARGIN)
+        points = np.empty((len(images), self.rows * self.cols, 2), np.float32)
+        for start in range(0, len(images), BATCH):
+            points[start : start + BATCH] = self._locate_upright(upright[start : start + BATCH])
         return np.matmul(points, TURNS[-turns]) if turns.any() else points
 
     def _turns(self, images: Sequence[Image]) -> NDArray[np.int64]:
@@ -136,27 +142,29 @@ class Rectifier:
         return np.asarray(ends[1] - ends[0])
 
     def _locate_upright(self, images: Sequence[Image]) -> NDArray[np.float32]:
-        """``locate`` for crops that are turned by no more than 45 degrees."""
-        points = np.empty((len(images), self.rows * self.cols, 2), np.float32)
-        for start in range(0, len(images), BATCH):
-            batch = images[start : start + BATCH]
-            found = self._engine(np.stack([thumbnail(image, self._thumbnail_size) for image in batch]))
-            for _ in range(self._passes - 1):
-                found = self._look_again(batch, found)
-            points[start : start + BATCH] = found
+        """``locate`` for a batch of crops that are turned by no more than 45 degrees."""
+        points = self._engine(np.stack([thumbnail(image, self._thumbnail_size) for image in images]))
+        if self.any_rotation:
+            aslant = [index for index, image in enumerate(images) if self._is_aslant(points[index], image)]
+            if aslant:
+                turned = [images[index] for index in aslant]
+                points[aslant] = self._look_again(self._engine, turned, points[aslant], CROP_MARGIN)
+        if self._refiner is not None:
+            points = self._look_again(self._refiner, images, points, MARGIN)
         return points
 
     def _look_again(
-        self, images: Sequence[Image], points: NDArray[np.float32], margin: tuple[float, float] = MARGIN
+        self, engine: Engine, images: Sequence[Image], points: NDArray[np.float32], margin: tuple[float, float]
     ) -> NDArray[np.float32]:
-        """Control points (N, K, 2) corrected by a look at the words as they are rectified so far, with this much space
-        around them."""
+        """Control points (N, K, 2) corrected by a network's look at the words as they are rectified so far, with this
+        much space around them."""
         extent = extent_of(margin)
         pixels = np.stack([to_pixels(found, image.shape[1::-1]) for image, found in zip(images, points, strict=True)])
-        seen = warp_batch(images, pixels, self.rows, self.cols, self._thumbnail_size, extent)
-        corrections = self._engine(seen) * np.asarray(extent, np.float32)
+        width, height = engine.config["thumbnail"]
+        seen = warp_batch(images, pixels, self.rows, self.cols, (int(width), int(height)), extent)
+        corrected = engine(seen) * np.asarray(extent, np.float32)
         spline = ThinPlateSpline(self.rows, self.cols)
-        return spline.map(points.reshape(len(points), -1), corrections).astype(np.float32)
+        return spline.map(points.reshape(len(points), -1), corrected).astype(np.float32)
 
     def rectify(self, image: Image, size: tuple[int, int] | None = None) -> Rectified:
         """Flattens one crop.
@@ -214,9 +222,9 @@ class Rectifier:
 
     def _refined(self, image: Image, placements: list[Placement]) -> list[Placement]:
         """Placements corrected by what the network finds in the crops along them."""
-        crops = [flatten_placement(image, placement, SECOND_MARGIN).image for placement in placements]
+        crops = [flatten_placement(image, placement, CROP_MARGIN).image for placement in placements]
         return [
-            placement.refined(points * extent_of(SECOND_MARGIN), self.rows, self.cols)
+            placement.refined(points * extent_of(CROP_MARGIN), self.rows, self.cols)
             for placement, points in zip(placements, self.locate(crops), strict=True)
         ]
 

@@ -28,8 +28,10 @@ COLORS = {"": (255, 255, 255), "a": (255, 0, 0), "b": (0, 0, 255)}
 the others is never nearest to the third, so that edges read nothing of their own."""
 
 
-def save_rectifier(path: Path, points: NDArray[np.floating], rows: int = 5, cols: int = 5, passes: int = 1) -> Path:
-    """A rectifier that answers the same normalised control points (rows·cols, 2) for every crop."""
+def save_rectifier(
+    path: Path, points: NDArray[np.floating], rows: int = 5, cols: int = 5, kind: str = "rectifier"
+) -> Path:
+    """A rectifier, or a refiner, that answers the same normalised control points (rows·cols, 2) for every crop."""
     constant = numpy_helper.from_array(points.astype(np.float32)[None], "points")
     nodes = [
         helper.make_node("Shape", ["thumbnail"], ["count"], start=0, end=1),
@@ -37,7 +39,7 @@ def save_rectifier(path: Path, points: NDArray[np.floating], rows: int = 5, cols
         helper.make_node("Expand", ["points", "shape"], ["control_points"]),
     ]
     rest = numpy_helper.from_array(np.array([rows * cols, 2], np.int64), "rest")
-    config = {"format": 1, "kind": "rectifier", "rows": rows, "cols": cols, "thumbnail": [96, 32], "passes": passes}
+    config = {"format": 1, "kind": kind, "rows": rows, "cols": cols, "thumbnail": [96, 32]}
     inputs = [helper.make_tensor_value_info("thumbnail", TensorProto.UINT8, ["N", 32, 96, 3])]
     outputs = [helper.make_tensor_value_info("control_points", TensorProto.FLOAT, ["N", rows * cols, 2])]
     return _save(path, helper.make_graph(nodes, "rectifier", inputs, outputs, [constant, rest]), config)

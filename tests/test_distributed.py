@@ -66,7 +66,7 @@ def alone(config: Config) -> list[dict[str, float]]:
 
 
 def test_two_processes_have_the_losses_of_one_and_resume(tmp_path: Path, synthetic: Path) -> None:
-    """With batch normalisation, dropout, jitter, groups of uneven size and two passes of the localization network.
+    """With batch normalisation, dropout, jitter, groups of uneven size and a refiner.
 
     Later steps drift apart: Adam makes whole steps of the rounding errors of gradients that are zero.
     """
@@ -77,7 +77,7 @@ def test_two_processes_have_the_losses_of_one_and_resume(tmp_path: Path, synthet
         learning_rate=1e-4,
         batch_size=11,
         groups=(0.6, 0.4),
-        localization=replace(SMALL, passes=2),
+        refiner=SMALL,
         evaluate_every=2,
     )
     expected = alone(config)
@@ -115,7 +115,7 @@ def test_the_command_runs_under_torchrun(tmp_path: Path, synthetic: Path) -> Non
 
 
 def test_parts_of_a_batch_are_the_batch(synthetic: Path) -> None:
-    view = View((96, 32), 5, 5, "abcdefghijklmnopqrstuvwxyz0123456789")
+    view = View(5, 5, "abcdefghijklmnopqrstuvwxyz0123456789", (96, 32))
     sources = {"words": Source((str(synthetic),), share=0.7), "photos": Source((str(synthetic),), 0.3, augment=True)}
     whole = BatchDataset(sources, 10, view, seed=1)[3]
     parts = [BatchDataset(sources, 10, view, 1, (number, 3))[3] for number in range(3)]

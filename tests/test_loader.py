@@ -28,7 +28,7 @@ from data.writer import LmdbWriter
 from recognizer.charset import ASCII94
 from rectify.conventions import to_normalized, to_pixels
 
-VIEW = View((96, 32), 5, 5, ASCII94)
+VIEW = View(5, 5, ASCII94, (96, 32))
 
 
 def same(first: Batch, second: Batch) -> bool:
@@ -55,10 +55,10 @@ def test_workers_give_the_batches_in_order(synthetic: Path) -> None:
     assert all(same(batch, dataset[step]) for step, batch in enumerate(batches, start=2))
 
 
-def test_a_larger_view_only_for_a_second_look(synthetic: Path) -> None:
-    never = BatchDataset({"words": Source((str(synthetic),))}, 4, replace(VIEW, passes=0), seed=1)[0]
+def test_a_larger_view_only_for_a_refiner(synthetic: Path) -> None:
+    never = BatchDataset({"words": Source((str(synthetic),))}, 4, replace(VIEW, thumbnail=None), seed=1)[0]
     once = BatchDataset({"words": Source((str(synthetic),))}, 4, VIEW, seed=1)[0]
-    twice = BatchDataset({"words": Source((str(synthetic),))}, 4, replace(VIEW, passes=2), seed=1)[0]
+    twice = BatchDataset({"words": Source((str(synthetic),))}, 4, replace(VIEW, larger=(192, 64)), seed=1)[0]
     assert once.views.shape == (4, 3, 0, 0)
     assert twice.views.shape == (4, 3, 64, 192)
     assert same(once, twice)

@@ -140,21 +140,21 @@ def test_votes_move_with_what_they_see() -> None:
 
 
 @both_heads
-def test_a_second_pass_is_the_same_in_torch_and_at_run_time(tmp_path: Path, shape: dict[str, Any]) -> None:
+def test_a_refiner_is_the_same_in_torch_and_at_run_time(tmp_path: Path, shape: dict[str, Any]) -> None:
     torch.manual_seed(3)
-    config = LocalizationConfig(rows=3, cols=4, passes=2, **shape)
-    network = build_localization(config).eval()
-    torch.nn.init.normal_(list(network.parameters())[-2], std=0.4)  # of the last layer
-    save_network(
-        tmp_path / "rectifier.safetensors", network, {"format": 1, "kind": "rectifier", **vars(config)}, torch.float32
-    )
+    config = LocalizationConfig(rows=3, cols=4, **shape)
+    networks = {kind: build_localization(config).eval() for kind in ("rectifier", "refiner")}
+    for kind, network in networks.items():
+        torch.nn.init.normal_(list(network.parameters())[-2], std=0.4)  # of the last layer
+        description = {"format": 1, "kind": kind, **vars(config)}
+        save_network(tmp_path / f"{kind}.safetensors", network, description, torch.float32)
     image = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (64, 192, 3)).astype(np.uint8), (0, 0), 4)
     small = torch.from_numpy(thumbnail(image, config.thumbnail)).permute(2, 0, 1)[None]
     with torch.no_grad():
-        first, second = locate(network, small, torch.from_numpy(image).permute(2, 0, 1)[None])
+        first, second = locate(*networks.values(), small, torch.from_numpy(image).permute(2, 0, 1)[None])
     assert (first - second).abs().max() > 0.01
     found = Rectifier(tmp_path).locate([image])
-    # Bytes in between round what the second pass sees.
+    # Bytes in between round what the refiner sees.
     np.testing.assert_allclose(found, second.numpy(), atol=5e-3)
 
 

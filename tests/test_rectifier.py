@@ -130,13 +130,23 @@ def test_natural_size_is_bounded_whatever_the_points_are(scale: float) -> None:
     assert flatten(image, points, 5, 5).shape == (height, width, 3)
 
 
-def test_a_second_pass_is_composed_with_the_first(tmp_path: Path) -> None:
-    """Looking twice at the right half finds the right quarter."""
-    half = (canonical_points(5, 5) + np.array([1, 0])) * (0.5, 1)
-    save_rectifier(tmp_path / "rectifier.onnx", half, passes=2)
-    quarter = (canonical_points(5, 5) + np.array([3, 0])) * (0.25, 1)
+def test_a_correction_is_composed_with_the_first_look(tmp_path: Path) -> None:
+    """A refiner finds that the right half of the crop is a little too far to the left."""
+    canonical = canonical_points(5, 5)
+    half = (canonical + np.array([1, 0])) * (0.5, 1)
+    save_rectifier(tmp_path / "rectifier.onnx", half)
     images = [noise(40, 100, 3), noise(40, 100)]
-    np.testing.assert_allclose(Rectifier(tmp_path).locate(images), [quarter, quarter], atol=1e-5)
+    np.testing.assert_allclose(Rectifier(tmp_path).locate(images), [half, half], atol=1e-5)
+    save_rectifier(tmp_path / "refiner.onnx", canonical + np.array([0.1, 0]), kind="refiner")
+    shifted = half + np.array([0.05, 0])
+    np.testing.assert_allclose(Rectifier(tmp_path).locate(images), [shifted, shifted], atol=1e-5)
+
+
+def test_a_refiner_of_other_points_is_refused(tmp_path: Path) -> None:
+    save_rectifier(tmp_path / "rectifier.onnx", IDENTITY)
+    save_rectifier(tmp_path / "refiner.onnx", canonical_points(3, 4), 3, 4, kind="refiner")
+    with pytest.raises(ValueError, match=r"refiner.onnx: has 3x4 control points, .*rectifier.onnx 5x5"):
+        Rectifier(tmp_path)
 
 
 def aslant(slope: float) -> NDArray[np.float64]:

@@ -25,6 +25,7 @@ beyond its memory in the backward pass of strided 1 × 1 convolutions (channels 
 
 _SHAPES: dict[str, dict[str, type]] = {
     "rectifier": {"localization": LocalizationConfig},
+    "refiner": {"refiner": LocalizationConfig},
     "recognizer": {"recognizer": RecognizerConfig, "sampling": Sampling},
     "attention": {"attention": AttentionConfig},
 }
@@ -41,7 +42,7 @@ def adopt_shapes(tree: Mapping[str, Any]) -> dict[str, Any]:
     files = find_safetensors(str(tree["init"])) if tree.get("init") else {}
     reads = tree.get("recognizer", {}) is not None
     for kind, file in files.items():
-        if "architecture" in file.config or (kind != "rectifier" and not reads):
+        if "architecture" in file.config or (kind not in ("rectifier", "refiner") and not reads):
             continue
         for section, shape in _SHAPES.get(kind, {}).items():
             known = {field.name: file.config[field.name] for field in fields(shape) if field.name in file.config}

@@ -83,6 +83,8 @@ class Config:
     """Weights to start from: a run, an exported folder, or ``shipped``. Networks it lacks start fresh, and so do
     characters that are new in the charset. Shapes that are not set here are those of the weights."""
     localization: LocalizationConfig = field(default_factory=LocalizationConfig)
+    refiner: LocalizationConfig | None = None
+    """A second localization network that looks at what the first one rectified, with as many control points."""
     recognizer: RecognizerConfig | None = field(default_factory=RecognizerConfig)
     """None trains the localization network alone."""
     attention: AttentionConfig | None = None

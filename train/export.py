@@ -31,6 +31,7 @@ OPSET = 18
 
 _NAMES = {
     "rectifier": ("thumbnail", "control_points"),
+    "refiner": ("thumbnail", "control_points"),
     "recognizer": ("image", "logits", "features"),
     "attention": ("features", "letters", "places"),
     "orientation": ("image", "logits"),
@@ -57,7 +58,7 @@ class _Runtime(nn.Module):
 
 def build_network(description: Mapping[str, Any]) -> nn.Module:
     """A network without its weights, from what its weight file says."""
-    if description["kind"] == "rectifier":
+    if description["kind"] in ("rectifier", "refiner"):
         return build_localization(pick_config(LocalizationConfig, description))
     if description["kind"] == "orientation":
         return OrientationNetwork(tuple(description["channels"]))

@@ -123,7 +123,7 @@ class Training:
         dataset = BatchDataset(
             config.sources,
             config.batch_size,
-            View.of(config.localization, config.recognizer, config.rectify),
+            View.of(config.localization, config.recognizer, config.rectify, config.refiner),
             config.seed,
             (distributed.rank(), distributed.world()),
         )
@@ -166,7 +166,8 @@ class Training:
     def _optimizer(self) -> torch.optim.Optimizer:
         """AdamW over what learns, the localization network and what was carried over at rates of their own."""
         config = self.config
-        rates = {"rectifier": config.localization_rate} if self.system.recognition else {}
+        slower = ("rectifier", "refiner") if self.system.recognition else ()
+        rates = dict.fromkeys(slower, config.localization_rate)
         groups = parameter_groups(self.system.parts(), rates, self._carried, config.carried_rate)
         return torch.optim.AdamW(groups, weight_decay=config.weight_decay)
 

@@ -19,7 +19,7 @@ from recognizer.network import RecognitionNetwork
 from recognizer.recognizer import build_network, make_decoder
 from rectify.conventions import canonical_points, to_pixels
 from rectify.engine import outputs_of
-from rectify.network import build_localization, locate
+from rectify.network import LocalizationConfig, build_localization, locate
 from rectify.sampler import sample, tps_grid
 from rectify.shape import sample_width, text_shape
 from train.adopt import with_classic
@@ -46,6 +46,9 @@ class System(nn.Module):
         super().__init__()
         self.config = config = with_classic(config)
         self.localization = build_localization(config.localization) if config.rectify else None
+        if config.refiner and _grid(config.refiner) != _grid(config.localization):
+            raise ValueError("refiner.rows and refiner.cols must be those of localization")
+        self.refiner = build_localization(config.refiner) if config.rectify and config.refiner else None
         self.recognition: nn.Module | None = None
         if config.recognizer:
             self.recognition = (
@@ -59,7 +62,7 @@ class System(nn.Module):
         self.to(memory_format=torch.channels_last)
 
     def control_points(self, batch: Batch, rows: slice = slice(None)) -> list[Tensor]:
-        """(N, K, 2) normalised, after each pass; the crop's own rectangle without a localization network.
+        """(N, K, 2) normalised, of each network for them; the crop's own rectangle without any.
 
         Args:
             rows: the samples to look at.
@@ -67,7 +70,7 @@ class System(nn.Module):
         if self.localization is not None:
             # Positions need float32 under autocast, too: half precision would round them by half a pixel.
             with torch.autocast(batch.thumbnails.device.type, enabled=False):
-                return locate(self.localization, batch.thumbnails[rows], batch.views[rows])
+                return locate(self.localization, self.refiner, batch.thumbnails[rows], batch.views[rows])
         identity = canonical_points(self.config.localization.rows, self.config.localization.cols)
         return [torch.from_numpy(identity).float().expand(len(batch.labels[rows]), -1, -1)]
 
@@ -79,18 +82,18 @@ class System(nn.Module):
             rng: for the width jitter.
         """
         weights = self.config.losses
-        passes = divided(lambda rows: self.control_points(batch, rows), len(batch))
-        points = passes[-1]
+        looks = divided(lambda rows: self.control_points(batch, rows), len(batch))
+        points = looks[-1]
         losses = {}
         if self.localization is not None:
             rows, cols = self.config.localization.rows, self.config.localization.cols
             true, outlines = batch.control_points, batch.outlines
-            errors = [geometry_loss(found, true, cols, weights.end_weight) for found in passes]
+            errors = [geometry_loss(found, true, cols, weights.end_weight) for found in looks]
             losses["geometry"] = weights.geometry * torch.stack(errors).mean()
             if weights.quad:
-                off = [outline_loss(found, outlines, rows, cols) for found in passes]
+                off = [outline_loss(found, outlines, rows, cols) for found in looks]
                 losses["quad"] = weights.quad * torch.stack(off).mean()
-            losses["reach"] = weights.reach * torch.stack([reach_penalty(found) for found in passes]).mean()
+            losses["reach"] = weights.reach * torch.stack([reach_penalty(found) for found in looks]).mean()
         if self.recognition is not None:
             with_alignment = weights.alignment > 0 and progress < weights.alignment_share
             losses |= self._reading_losses(batch, points, with_alignment, rng)
@@ -218,16 +221,27 @@ class System(nn.Module):
 
     def parts(self) -> dict[str, nn.Module]:
         """The networks that are there, by the names they have on disk."""
-        known = {"rectifier": self.localization, "recognizer": self.recognition, "attention": self.attention}
+        known = {
+            "rectifier": self.localization,
+            "refiner": self.refiner,
+            "recognizer": self.recognition,
+            "attention": self.attention,
+        }
         return {name: network for name, network in known.items() if network is not None}
 
     def description(self, part: str) -> dict[str, Any]:
         """What the weights of a part say of themselves."""
         if part == "rectifier":
             return {"format": 1, "kind": part, **asdict(self.config.localization)}
+        if self.config.refiner is not None and part == "refiner":
+            return {"format": 1, "kind": part, **asdict(self.config.refiner)}
         if self.attention is not None and part == "attention":
             return {"format": 1, "kind": part, **asdict(self.attention.config)}
         assert self.config.recognizer is not None
         if self.config.imported:
             return dict(self.config.imported)
         return {"format": 1, "kind": part, **asdict(self.config.recognizer), **asdict(self.config.sampling)}
+
+
+def _grid(config: LocalizationConfig) -> tuple[int, int]:
+    return config.rows, config.cols

@@ -49,7 +49,7 @@ class Validation:
             name: SampleSet(replace(source, hold_out=1), held_out=True) for name, source in config.validation.items()
         }
         self.sets = {name: data for name, data in (kept | whole).items() if len(data)}
-        self.view = View.of(config.localization, config.recognizer, config.rectify)
+        self.view = View.of(config.localization, config.recognizer, config.rectify, config.refiner)
 
     @torch.no_grad()
     def evaluate(self, system: System, out: Path, step: int) -> dict[str, float]:

@@ -340,10 +340,18 @@ def test_circular_mean_and_spread() -> None:
 
 
 def test_pairs_sum_their_digits(digits: Digits) -> None:
-    images, sums = mnist_addition.pairs(digits, 20, seed=0)()
+    images, sums = mnist_addition.pairs(digits, Schedule(steps=10, batch=20), seed=0)()
     assert images.shape == (20, 2, 42, 42)
     assert sums.min() >= 0 and sums.max() <= 18
     assert (images[:, 0] - images[:, 1]).abs().max() > 0.5
+
+
+def test_pairs_are_hardly_distorted_at_first(digits: Digits) -> None:
+    draw = mnist_addition.pairs(digits, Schedule(steps=2, batch=20), seed=0)
+    first, later = (draw()[0] for _ in range(2))
+    middle = slice((42 - 28) // 2, (42 + 28) // 2)
+    assert float(first.sum()) == pytest.approx(float(first[..., middle, middle].sum()))
+    assert float(later.sum()) > float(later[..., middle, middle].sum()) * 1.001
 
 
 def test_adders_are_matched() -> None:

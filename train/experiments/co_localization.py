@@ -4,8 +4,9 @@
 
 Each set holds images of one digit class. A transformer looks at a window of each image, such that what it sees in one
 image is closer to what it sees in the others than to random windows of them: a triplet hinge loss on an encoding. The
-encoding is that of a small classifier that was trained on the nine other classes, so it has never met the shared one.
-With two objects in each image one window cannot find both, which is shown as well.
+encoding is that of a small classifier that was trained on the nine other classes, so it has never met the shared one,
+and on windows that miss a digit or cut it, as a class of their own: else any part of a digit would be as good to agree
+on as the whole. With two objects in each image one window cannot find both, which is shown as well.
 
 Source: Jaderberg et al., Spatial Transformer Networks, NIPS 2015, appendix, co-localisation.
 """
@@ -14,7 +15,6 @@ from __future__ import annotations
 
 import statistics
 from dataclasses import dataclass, replace
-from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,6 +43,8 @@ KINDS = {"translated": (1, 0), "cluttered": (1, 16), "two objects": (2, 0)}
 AGREED = 0.5
 """Share of the steps over which the windows' agreement comes in. While they look anywhere, black is what two of them
 agree on most easily; so they first learn to look where random windows seldom do."""
+NEAR = 4
+"""Pixels by which a window may be off and still hold a digit; from twice as many it misses it."""
 SHOWN = 2
 """Classes of which there is a picture."""
 FOUND = 0.5
@@ -83,16 +85,19 @@ class Settings:
     shrink: int = 4
     """How many times smaller the copy is that the localization network sees."""
     margin: float = 1.0
+    tries: int = 3
+    """Starts in each set; the one that ends with the lowest loss counts, which needs no truth."""
     train_digits: int | None = None
     width: int = 16
     """Of the encoder."""
 
 
-FULL = Settings(schedule=Schedule(steps=600, batch=32, rate=3e-4), encoder=Schedule(steps=300))
+FULL = Settings(schedule=Schedule(steps=1000, batch=32, rate=2e-3), encoder=Schedule(steps=300))
 QUICK = replace(
     FULL,
     schedule=replace(FULL.schedule, steps=2, batch=8),
     encoder=Schedule(steps=2, batch=16),
+    tries=1,
     classes=2,
     images=8,
     train_digits=200,
@@ -109,6 +114,15 @@ class Shared(NamedTuple):
     """(N, objects, 4) normalised."""
 
 
+class Found(NamedTuple):
+    """Where a transformer looks in images that have something in common."""
+
+    seen: Tensor
+    """Boxes (N, 4) normalised."""
+    loss: float
+    """Mean of the last tenth of the steps."""
+
+
 def run(run: Run) -> Report:
     """Learns from all sets and sums up."""
     settings = QUICK if run.quick else FULL
@@ -121,8 +135,9 @@ def run(run: Run) -> Report:
             shares = [figures[str(label)][kind][key] for label in range(settings.classes)]
             rows.append([name, *(number(share, 0) for share in shares), number(statistics.fmean(shares), 1)])
     markdown = (
-        f"{table(header, rows)}\n\nBy the shared class; {settings.images} images in a set. With two objects the "
-        "first row counts both, of which one window finds at most one; the second, images where it found either."
+        f"{table(header, rows)}\n\nBy the shared class; {settings.images} images in a set, the best of "
+        f"{settings.tries} tries by their loss. With two objects the first row counts both, of which one window finds "
+        "at most one; the second, images where it found either."
     )
     return Report(figures_of(run, settings, figures), markdown)
 
@@ -135,7 +150,9 @@ def train_cell(run: Run, settings: Settings, label: int) -> Figures:
     figures: Figures = {}
     for kind in KINDS:
         shared = shared_images(settings, digits, kind, label)
-        seen = find_shared(settings, encoder, shared.images, label)
+        seeds = range(label, label + 100 * settings.tries, 100)
+        tries = (find_shared(settings, encoder, shared.images, seed) for seed in seeds)
+        seen = min(tries, key=lambda found: found.loss).seen
         overlaps = torch.stack([box_overlap(seen, boxes) for boxes in shared.boxes.unbind(1)], 1)
         found = overlaps > FOUND
         figures[kind] = {
@@ -148,24 +165,27 @@ def train_cell(run: Run, settings: Settings, label: int) -> Figures:
     return figures
 
 
-def find_shared(settings: Settings, encoder: nn.Module, images: Tensor, seed: int) -> Tensor:
-    """Boxes (N, 4) of the windows that a transformer learns to look at in images that have something in common."""
+def find_shared(settings: Settings, encoder: nn.Module, images: Tensor, seed: int) -> Found:
+    """The windows that a transformer learns to look at in images that have something in common."""
     torch.manual_seed(seed)
     family = Window(SIDE / settings.side)
     localization = convolutional_localization(family, settings.side, shrink=settings.shrink)
     transformer = Transformer(family, localization, (SIDE, SIDE))
     generator = seeded(4000 + seed)
-    steps = count()
+    losses: list[float] = []
 
     def loss() -> Tensor:
-        agreement = min(1.0, next(steps) / (AGREED * settings.schedule.steps))
+        agreement = min(1.0, len(losses) / (AGREED * settings.schedule.steps))
         chosen = images[torch.randperm(len(images), generator=generator)[: settings.schedule.batch]]
         windows = random_windows(chosen, generator)
-        return triplet_loss(encoder(transformer(chosen).image), encoder(windows), settings.margin, agreement)
+        value = triplet_loss(encoder(transformer(chosen).image), encoder(windows), settings.margin, agreement)
+        losses.append(value.item())
+        return value
 
     fit(transformer, settings.schedule, loss)
     with torch.no_grad():
-        return attended_boxes(family, transformer(images).theta)
+        seen = attended_boxes(family, transformer(images).theta)
+    return Found(seen, statistics.fmean(losses[-max(1, len(losses) // 10) :]))
 
 
 def triplet_loss(seen: Tensor, random: Tensor, margin: float, agreement: float = 1.0) -> Tensor:
@@ -186,7 +206,8 @@ def triplet_loss(seen: Tensor, random: Tensor, margin: float, agreement: float =
 
 
 def train_encoder(settings: Settings, digits: Digits, left_out: int) -> nn.Module:
-    """The features, of length one, of a classifier of all classes but one; frozen."""
+    """The features, of length one, of a classifier of all classes but one, in whose place are windows that miss;
+    frozen."""
     others = digits.labels != left_out
     network = small_cnn(SIDE, settings.width)
     draw = batches(Digits(digits.images[others], digits.labels[others]), settings.encoder.batch, seeded(left_out))
@@ -194,9 +215,13 @@ def train_encoder(settings: Settings, digits: Digits, left_out: int) -> nn.Modul
 
     def moved() -> Batch:
         images, labels = draw()
-        places = 6 * torch.rand(len(images), 2, generator=generator) - 3
+        places = SIDE * (2 * torch.rand(len(images), 2, generator=generator) - 1)
+        held = torch.rand(len(images), generator=generator) < 0.5
+        places[held] *= NEAR / SIDE
+        missed = places.abs().amax(1) > 2 * NEAR
         scales = uniform(len(images), 0.8, 1.2, generator)
-        return placed(images, torch.zeros_like(scales), scales, places, SIDE), labels
+        scenes = cluttered(placed(images, torch.zeros_like(scales), scales, places, SIDE), digits.images, 1, generator)
+        return scenes, torch.where(missed, left_out, labels)
 
     fit_classes(network, settings.encoder, moved)
     for parameter in network.parameters():

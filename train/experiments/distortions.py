@@ -53,12 +53,12 @@ def angles_within(count: int, degrees: float, center: float, generator: Generato
     return torch.deg2rad(uniform(count, center - degrees, center + degrees, generator))
 
 
-def rotation_translation_scale(digits: Tensor, generator: Generator) -> Tensor:
-    """RTS."""
+def rotation_translation_scale(digits: Tensor, generator: Generator, strength: float = 1.0) -> Tensor:
+    """RTS; a ``strength`` under 1 turns, scales and moves by that share of it."""
     count = len(digits)
-    angles = angles_within(count, 45, 0, generator)
-    scales = uniform(count, 0.7, 1.2, generator)
-    room = (RTS_SIDE / 2 - HALF * scales)[:, None]
+    angles = strength * angles_within(count, 45, 0, generator)
+    scales = uniform(count, 0.7, 1.2, generator) ** strength
+    room = strength * (RTS_SIDE / 2 - HALF * scales)[:, None]
     places = room * (2 * torch.rand(count, 2, generator=generator) - 1)
     return placed(digits, angles, scales, places, RTS_SIDE)
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,6 +35,9 @@ from train.output import number, table
 SUMS = 19
 KINDS = {"no transformer": 0, "one transformer": 1, "two in parallel": 2}
 TEST_SEED = 1_000_001
+EASED = 0.4
+"""Share of the steps over which the distortions grow to their full strength: a sum says so little of two distorted
+digits that nothing is learnt from them at the start."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class Settings:
     """Hidden units of the classifier behind two transformers."""
 
 
-FULL = Settings(schedule=Schedule(steps=2500, batch=64))
+FULL = Settings(schedule=Schedule(steps=5000, batch=64))
 QUICK = replace(FULL, schedule=Schedule(steps=3, batch=16), seeds=1, train_digits=200, test_digits=50, width=16)
 
 
@@ -102,7 +106,7 @@ def train_cell(run: Run, settings: Settings, cell: Cell) -> Figures:
     target = parameter_count(Adder(2, settings.width))
     network = matched(lambda width: Adder(transformers, width), target)
     digits = run.digits("train", settings.train_digits)
-    fit_classes(network, settings.schedule, pairs(digits, settings.schedule.batch, cell.seed))
+    fit_classes(network, settings.schedule, pairs(digits, settings.schedule, cell.seed))
     images, sums = test_pairs(run.digits("test", settings.test_digits))
     if transformers and cell.seed == 0:
         shown, _ = test_pairs(drawn_digits(10))
@@ -110,14 +114,16 @@ def train_cell(run: Run, settings: Settings, cell: Cell) -> Figures:
     return {"error": error_percent(network, images, sums), "parameters": parameter_count(network)}
 
 
-def pairs(digits: Digits, size: int, seed: int) -> Callable[[], Batch]:
-    """Draws batches of pairs (N, 2, 42, 42) and their sums."""
-    first, second = (batches(digits, size, seeded(1000 * part + seed)) for part in (1, 2))
+def pairs(digits: Digits, schedule: Schedule, seed: int) -> Callable[[], Batch]:
+    """Draws batches of pairs (N, 2, 42, 42) and their sums, the first ones hardly distorted (see ``EASED``)."""
+    first, second = (batches(digits, schedule.batch, seeded(1000 * part + seed)) for part in (1, 2))
     generator = seeded(3000 + seed)
+    steps = count()
 
     def draw() -> Batch:
+        strength = min(1.0, next(steps) / (EASED * schedule.steps))
         (a, a_labels), (b, b_labels) = first(), second()
-        distorted = [rotation_translation_scale(part, generator) for part in (a, b)]
+        distorted = [rotation_translation_scale(part, generator, strength) for part in (a, b)]
         return torch.cat(distorted, 1), a_labels + b_labels
 
     return draw

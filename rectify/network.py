@@ -26,13 +26,13 @@ class LocalizationConfig:
     cols: int = 7
     thumbnail: tuple[int, int] = (96, 32)
     """(width, height) of the copy of the crop that the network looks at."""
-    channels: tuple[int, ...] = (24, 32, 64, 64, 128, 128)
-    """Of the 3 × 3 convolutions; every second one, from the first, halves the resolution."""
+    channels: tuple[int, ...] = (16, 32, 64, 128)
+    """Of each stage of a ``VotingNetwork``, which halves the resolution; of each 3 × 3 convolution of a
+    ``LocalizationNetwork``, every second one of which, from the first, halves it."""
+    blocks: tuple[int, ...] = (0, 1, 1, 1)
+    """Residual blocks of each stage of a ``VotingNetwork``; none for the fully connected ``LocalizationNetwork``."""
     hidden: int = 256
-    """Units of the fully connected layer."""
-    blocks: tuple[int, ...] = ()
-    """Residual blocks of each stage of a ``VotingNetwork``, whose every stage halves the resolution; none for the
-    fully connected ``LocalizationNetwork``."""
+    """Units of the fully connected layer of a ``LocalizationNetwork``."""
     family: str = "tps"
     """``affine`` brings the control points onto the affine map nearest to them, to compare with: no bend remains."""
 
@@ -221,7 +221,7 @@ class SpatialTransformer(nn.Module):
 
     def __init__(self, localization: Localizer | None = None) -> None:
         super().__init__()
-        self.localization = localization or LocalizationNetwork()
+        self.localization = localization or build_localization()
 
     def forward(self, image: Tensor, size: tuple[int, int]) -> Rectification:
         """Rectify crops.

@@ -57,13 +57,21 @@ def test_onnx_that_does_not_load_names_the_file(tmp_path: Path) -> None:
 
 def test_torch_engine_runs_half_precision_weights(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    config = LocalizationConfig(rows=3, cols=4, thumbnail=(64, 16), channels=(8, 8, 8), hidden=16)
+    config = LocalizationConfig(rows=3, cols=4, thumbnail=(64, 16), channels=(8, 8, 8), blocks=(), hidden=16)
     network = LocalizationNetwork(config).eval()
     torch.nn.init.normal_(network.points.weight, std=1.0)
     path = save_network(
         tmp_path / "a.safetensors",
         network,
-        {"rows": 3, "cols": 4, "thumbnail": [64, 16], "channels": [8, 8, 8], "hidden": 16, "note": "unknown to it"},
+        {
+            "rows": 3,
+            "cols": 4,
+            "thumbnail": [64, 16],
+            "channels": [8, 8, 8],
+            "blocks": [],
+            "hidden": 16,
+            "note": "unknown to it",
+        },
     )
     image = noise(16, 64, 3)
     with torch.no_grad():

@@ -18,7 +18,7 @@ from train.export_command import main
 from train.weights import save_network
 
 READER = RecognizerConfig(charset="abc", stem=8, channels=(16, 24, 32), blocks=(1, 0, 0), hidden=16)
-LOCATOR = LocalizationConfig(rows=2, cols=7, channels=(8, 8, 8, 8), hidden=16)
+LOCATOR = LocalizationConfig(rows=2, cols=7, channels=(8, 8, 8, 8), blocks=(), hidden=16)
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from train.config import Config, Losses, Sampling
 from train.loop import Training
 from train.train_command import main
 
-SMALL = LocalizationConfig(rows=3, cols=3, channels=(8, 8, 8, 8), hidden=16)
+SMALL = LocalizationConfig(rows=3, cols=3, channels=(8, 8, 8, 8), blocks=(), hidden=16)
 HEAD = AttentionConfig(units=32, embedding=16, steps=16, dropout=0.0)
 READER = RecognizerConfig(stem=8, channels=(16, 24, 32), blocks=(0, 0, 0), hidden=32, dropout=0.1)
 

@@ -142,7 +142,7 @@ def train_cell(run: Run, settings: Settings, cell: Cell) -> Figures:
     digits = run.digits("test", settings.test_digits)
     images = rotated(digits.images, angles_within(len(digits.labels), cell.range, 0, seeded(TEST_SEED)))
     frames: list[Picture] = []
-    shown = drawn_digits(10).images
+    shown = drawn_digits(10).images[::2]
     shown = rotated(shown, angles_within(len(shown), cell.range, 0, seeded(TEST_SEED)))
     every = max(1, settings.schedule.steps // settings.frames)
 

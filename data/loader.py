@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -127,16 +127,22 @@ class Batch:
         crops = [crop for part in parts for crop in part.pixels.split((3 * part.sizes.prod(1)).tolist())]
         return cls(pixels=torch.cat([crops[index] for index in order]), **joined)
 
+    def on(self, device: torch.device) -> Batch:
+        """The batch with pictures and points there; sizes, labels and extents stay where they are counted with."""
+        moved = ("thumbnails", "views", "pixels", "control_points", "outlines")
+        return replace(self, **{name: getattr(self, name).to(device) for name in moved})
+
     def crops(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Some crops on canvases of one size, their last row and column repeated to its border.
 
         Returns:
-            (len(indices), 3, H, W) float32 in 0..255 and the crops' sizes (len(indices), 2) as (width, height).
+            (len(indices), 3, H, W) float32 in 0..255, where the pixels are, and the crops' sizes (len(indices), 2) as
+            (width, height), on the CPU.
         """
         ends = torch.cumsum(self.sizes.prod(1) * 3, 0).tolist()
         sizes = self.sizes[list(indices)]
         columns, rows = sizes.amax(0).tolist()
-        canvas = torch.empty(len(indices), rows, columns, 3, dtype=torch.uint8)
+        canvas = torch.empty(len(indices), rows, columns, 3, dtype=torch.uint8, device=self.pixels.device)
         for place, index, (width, height) in zip(canvas, indices, sizes.tolist(), strict=True):
             crop = self.pixels[ends[index] - width * height * 3 : ends[index]].view(height, width, 3)
             place[:height, :width] = crop

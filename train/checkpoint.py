@@ -29,7 +29,7 @@ def save(
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in state.items()}
     tensors["random"] = torch.get_rng_state()
-    tensors = {name: value.contiguous().clone() for name, value in tensors.items()}
+    tensors = {name: value.cpu().contiguous().clone() for name, value in tensors.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     save_file(tensors, partial, {"rectify-ocr": json.dumps({"kind": "checkpoint", "step": step, **notes})})

@@ -76,6 +76,9 @@ class Config:
     """Processes that prepare batches."""
     threads: int = 2
     """Of torch on this machine; processes of torchrun share them."""
+    device: str = ""
+    """Where the networks compute: ``cpu``, or ``cuda`` for a GPU. Empty takes a GPU where there is one. Only on the CPU
+    does a resumed run give bit for bit what an uninterrupted one gives."""
     precision: str = "float32"
     """Of the recogniser's arithmetic: ``float32``, or ``bf16`` for less time where the processor has it. Weights, the
     localization network, the spline and the losses stay in float32."""

@@ -23,12 +23,35 @@ WAIT = timedelta(hours=2)
 Value = TypeVar("Value")
 
 
-def connect() -> None:
-    """Join the other processes, if torchrun started this one: gloo on the CPU, NCCL with GPUs."""
+def connect(on: str = "") -> None:
+    """Join the other processes, if torchrun started this one: gloo on the CPU, NCCL with GPUs, one for each process.
+
+    Args:
+        on: as ``device`` takes it.
+    """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
-        if torch.cuda.is_available():
+        gpus = torch.cuda.is_available() and on != "cpu"
+        if gpus:
             torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=WAIT)
+        dist.init_process_group("nccl" if gpus else "gloo", timeout=WAIT)
+
+
+def device(name: str) -> torch.device:
+    """The device that this process computes on.
+
+    Args:
+        name: ``cpu`` or ``cuda``; empty for a GPU where there is one.
+
+    Raises:
+        ValueError: another name, or no GPU.
+    """
+    if name not in ("", "cpu", "cuda"):
+        raise ValueError(f"device: {name!r} is none of cpu, cuda")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device: cuda, but torch finds no GPU; leave it out to train on the CPU")
+    if name == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", torch.cuda.current_device())
 
 
 def disconnect() -> None:

@@ -44,12 +44,13 @@ class Training:
     def __init__(self, config: Config) -> None:
         if config.precision not in PRECISIONS:
             raise ValueError(f"precision: {config.precision!r} is none of {', '.join(PRECISIONS)}")
-        distributed.connect()
+        distributed.connect(config.device)
+        self.device = distributed.device(config.device)
         torch.manual_seed(config.seed)
         torch.set_num_threads(max(1, config.threads // distributed.processes_here()))
         self.config = config
         self.out = Path(config.out)
-        self.system = System(config)
+        self.system = System(config).to(self.device)
         self.average = copy.deepcopy(self.system).requires_grad_(False)
         self.frozen = Frozen(self.system.parts(), config.frozen)
         self._carried: frozenset[str] = frozenset()
@@ -141,12 +142,13 @@ class Training:
 
     def take_step(self, batch: Batch) -> dict[str, float]:
         """One optimiser step; returns the losses."""
+        batch = batch.on(self.device)
         self.system.train()
         self.frozen.hold_statistics()
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate() * group["relative_rate"]
         rng = np.random.default_rng([self.config.seed, self.step])
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.config.precision == "bf16"):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
             losses = self._losses(batch, self.step / self.config.steps, rng)
         total = torch.stack(list(losses.values())).sum()
         self.optimizer.zero_grad(set_to_none=True)

@@ -33,15 +33,11 @@ def geometry_loss(predicted: Tensor, true: Tensor, cols: int, end_weight: float)
     Args:
         end_weight: of the first and last column against the rest; a letter cut off costs more than a bent one.
     """
-    known = ~torch.isnan(true[:, 0, 0])
-    if not known.any():
-        return predicted.sum() * 0
-    distances = ((predicted[known] - true[known]) * torch.tensor(HEIGHTS)).square().sum(2)
+    distances = ((predicted - true.nan_to_num()) * predicted.new_tensor(HEIGHTS)).square().sum(2)
     errors = (distances + NEAR**2).sqrt() - NEAR
-    weights = torch.ones(cols, dtype=errors.dtype)
-    weights[[0, -1]] = end_weight
+    weights = errors.new_tensor([end_weight, *[1.0] * (cols - 2), end_weight])
     weights = weights / weights.mean()
-    return (errors.unflatten(1, (-1, cols)) * weights).mean()
+    return _mean_of_known((errors.unflatten(1, (-1, cols)) * weights).mean((1, 2)), true)
 
 
 def outline_loss(predicted: Tensor, true: Tensor, rows: int, cols: int) -> Tensor:
@@ -51,11 +47,15 @@ def outline_loss(predicted: Tensor, true: Tensor, rows: int, cols: int) -> Tenso
     A quadrilateral says nothing of a bend between its corners, nor do annotators agree on the last pixels: it is a
     weaker truth than control points are.
     """
+    basis = torch.from_numpy(outline_basis(rows, cols, true.shape[1] // 2).astype(np.float32)).to(predicted.device)
+    errors = F.smooth_l1_loss(basis @ predicted.float(), true.nan_to_num(), beta=0.05, reduction="none")
+    return _mean_of_known(errors.mean((1, 2)), true)
+
+
+def _mean_of_known(errors: Tensor, true: Tensor) -> Tensor:
+    """Mean of the errors (N,) of the samples whose truth (N, points, 2) is no NaN; 0 of none."""
     known = ~torch.isnan(true[:, 0, 0])
-    if not known.any():
-        return predicted.sum() * 0
-    basis = torch.from_numpy(outline_basis(rows, cols, true.shape[1] // 2).astype(np.float32))
-    return F.smooth_l1_loss(basis @ predicted[known].float(), true[known], beta=0.05)
+    return (errors * known).sum() / known.sum().clamp(min=1)
 
 
 def reach_penalty(predicted: Tensor) -> Tensor:
@@ -102,7 +102,7 @@ def alignment_loss(logits: Tensor, targets: Tensor) -> Tensor:
 
     The mean runs over all N words, so that words of unknown alignment do not raise the weight of the rest.
     """
-    losses = F.cross_entropy(logits.transpose(1, 2), targets, ignore_index=IGNORE, reduction="none")
+    losses = F.cross_entropy(logits.transpose(1, 2), targets.to(logits.device), ignore_index=IGNORE, reduction="none")
     return losses.mean()
 
 
@@ -114,7 +114,7 @@ def letter_loss(logits: Tensor, classes: Sequence[Sequence[int]], end: int) -> T
         classes: the letters of each word.
         end: class that ends a word.
     """
-    targets = padded([[*word, end] for word in classes], IGNORE)
+    targets = padded([[*word, end] for word in classes], IGNORE).to(logits.device)
     return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORE)
 
 
@@ -151,7 +151,7 @@ def ctc_loss(logits: Tensor, classes: Sequence[Sequence[int]]) -> Tensor:
         classes: the letters of each word. A word longer than its frames allow counts nothing.
     """
     lengths = torch.tensor([len(word) for word in classes])
-    targets = torch.tensor([letter for word in classes for letter in word])
+    targets = torch.tensor([letter for word in classes for letter in word], device=logits.device)
     frames = torch.full((len(classes),), logits.shape[1])
     log_probabilities = logits.float().log_softmax(2).transpose(0, 1)
     return F.ctc_loss(log_probabilities, targets, frames, lengths, zero_infinity=True)

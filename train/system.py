@@ -72,7 +72,7 @@ class System(nn.Module):
             with torch.autocast(batch.thumbnails.device.type, enabled=False):
                 return locate(self.localization, self.refiner, batch.thumbnails[rows], batch.views[rows])
         identity = canonical_points(self.config.localization.rows, self.config.localization.cols)
-        return [torch.from_numpy(identity).float().expand(len(batch.labels[rows]), -1, -1)]
+        return [torch.from_numpy(identity).float().to(batch.pixels.device).expand(len(batch.labels[rows]), -1, -1)]
 
     def forward(self, batch: Batch, progress: float, rng: np.random.Generator) -> dict[str, Tensor]:
         """Weighted losses by name, to be added up.
@@ -141,7 +141,7 @@ class System(nn.Module):
 
         def scores(rows: slice) -> list[Tensor]:
             logits, *features = outputs_of(recognition, pictures(rows))
-            return [logits, head(features[0], given[rows])] if head else [logits]
+            return [logits, head(features[0], given[rows].to(logits.device))] if head else [logits]
 
         logits, *letter_logits = (rows.float() for rows in divided(scores, len(words)))
         losses = {"ctc": ctc_loss(logits, words)}
@@ -159,7 +159,7 @@ class System(nn.Module):
         recognition = self.recognition
         assert recognition is not None
         shifted = [[letter - 1 + letters["first"] for letter in word] for word in words]
-        given = padded(shifted, letters["end"])
+        given = padded(shifted, letters["end"]).to(next(recognition.parameters()).device)
         (logits,) = divided(lambda rows: [recognition(pictures(rows), given[rows])], len(words))
         return letter_loss(logits.float(), shifted, letters["end"])
 
@@ -168,17 +168,16 @@ class System(nn.Module):
         assert self.recognition is not None and self.charset is not None
         logits, *features = outputs_of(self.recognition, pictures)
         decode = make_decoder("greedy", self.config.imported, len(self.charset))
-        read = {"word": decode(logits.numpy())}
+        read = {"word": decode(logits.cpu().numpy())}
         if self.attention is not None:
-            read["attention"] = attention.both_ways(self.attention(features[0]).numpy(), len(self.charset))
+            read["attention"] = attention.both_ways(self.attention(features[0]).cpu().numpy(), len(self.charset))
         return read
 
     def widths(self, points: Tensor, sizes: Tensor) -> np.ndarray:
         """Width in pixels (N,) at which each word is sampled."""
         config, sampling = self.config.localization, asdict(self.config.sampling)
-        pixels = np.stack(
-            [to_pixels(one, size) for one, size in zip(points.detach().double().numpy(), sizes.tolist(), strict=True)]
-        )
+        found = points.detach().double().cpu().numpy()
+        pixels = np.stack([to_pixels(one, size) for one, size in zip(found, sizes.tolist(), strict=True)])
         lengths, heights = text_shape(pixels, config.rows, config.cols)
         return np.array([sample_width(a, b, sampling) for a, b in zip(lengths, heights, strict=True)], np.float64)
 
@@ -216,7 +215,7 @@ class System(nn.Module):
         crops, sizes = batch.crops(indices)
         grid = tps_grid(points[indices], config.rows, config.cols, self.config.sampling.height, width)
         # Normalised in the crop → normalised on the canvas, whose top left corner the crop fills.
-        scale = sizes / torch.tensor(crops.shape[:1:-1])
+        scale = (sizes / torch.tensor(crops.shape[:1:-1])).to(crops.device)
         return sample(crops, (grid + 1) * scale[:, None, None, :] - 1).contiguous(memory_format=torch.channels_last)
 
     def parts(self) -> dict[str, nn.Module]:

@@ -67,12 +67,13 @@ class Validation:
             for start in range(0, most, BATCH):
                 samples = [data[index] for index in chosen[start : start + BATCH]]
                 batch = collate(samples, self.view)
-                points = system.control_points(batch)[-1]
-                texts = self._read(system, batch, points)
-                self._count(tally, batch, points, texts)
+                moved = batch.on(next(system.parameters()).device)
+                points = system.control_points(moved)[-1]
+                texts = self._read(system, moved, points)
+                self._count(tally, batch, points.cpu(), texts)
                 if start == 0:
                     crops = [sample[0] for sample in samples]
-                    pictures += self._pictures(system, crops, batch, points, texts["word"])
+                    pictures += self._pictures(system, crops, moved, points, texts["word"])
             figures |= tally.figures(name)
         if pictures:
             cv2.imwrite(str(out / f"rectified-{step:06d}.jpg"), np.concatenate(pictures)[..., ::-1])
@@ -109,8 +110,8 @@ class Validation:
         config = self.config.localization
         rows = []
         for index, crop in enumerate(crops[:PICTURES]):
-            pixels = to_pixels(points[index].double().numpy(), crop.shape[1::-1])
-            flat = system.sample(batch, points, [index], 192)[0].permute(1, 2, 0).clamp(0, 255).byte().numpy()
+            pixels = to_pixels(points[index].double().cpu().numpy(), crop.shape[1::-1])
+            flat = system.sample(batch, points, [index], 192)[0].permute(1, 2, 0).clamp(0, 255).byte().cpu().numpy()
             overlay = resize(draw_overlay(crop, pixels, config.rows, config.cols), (288, 96))
             text = np.full((96, 288, 3), 255, np.uint8)
             for line, written in enumerate((batch.labels[index], texts[index])):

@@ -24,7 +24,7 @@ def save_network(path: Path, network: nn.Module, description: Mapping[str, Any],
         dtype: of the floating point tensors on disk.
     """
     tensors = {
-        name: (value.to(dtype) if value.is_floating_point() else value).contiguous().clone()
+        name: (value.to(dtype) if value.is_floating_point() else value).cpu().contiguous().clone()
         for name, value in network.state_dict().items()
     }
     partial = path.with_name(path.name + ".partial")

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from rectify.conventions import MARGIN, extent_of, to_pixels
 from rectify.engine import Engine, load_engine, pick_config
 from rectify.families import ThinPlateSpline
+from rectify.folds import unfolded
 from rectify.images import Image, check_image
 from rectify.orientation import SURE, TURNS, Orientation, is_tall
 from rectify.polygon import NO_MARGIN, Placement, flatten_placement, place_polygons
@@ -151,7 +152,7 @@ class Rectifier:
                 points[aslant] = self._look_again(self._engine, turned, points[aslant], CROP_MARGIN)
         if self._refiner is not None:
             points = self._look_again(self._refiner, images, points, MARGIN)
-        return points
+        return unfolded(points, self.rows, self.cols)
 
     def _look_again(
         self, engine: Engine, images: Sequence[Image], points: NDArray[np.float32], margin: tuple[float, float]

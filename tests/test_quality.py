@@ -10,8 +10,6 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from data.quads import Quad
@@ -23,7 +21,7 @@ from rectify.conventions import TEXT_EXTENT, canonical_points
 from train import quality_command
 from train.crops import Crop, Image
 from train.quality import TruePoints, measure
-from train.shape_errors import flatten_points, folds_over, polygon_iou, quad_errors, share_outside, word_errors
+from train.shape_errors import flatten_points, polygon_iou, quad_errors, share_outside, word_errors
 
 ROWS = COLS = 5
 FLAT = WordGeometry((192, 64), 6.0, Curve(), ((0.25, 0, 0), (0, 1.2, 0), (0, 0, 1)))
@@ -109,17 +107,6 @@ def test_upside_down_is_no_alignment() -> None:
     assert errors.aligned > 20
 
 
-def test_folds() -> None:
-    identity = canonical_points(ROWS, COLS)
-    mirrored = identity * [-1, 1]
-    crossed = identity.reshape(ROWS, COLS, 2).copy()
-    crossed[:, [1, 2]] = crossed[:, [2, 1]]
-    missing = np.full_like(identity, np.nan)
-    points = np.stack([identity, identity * 0.5 + 0.1, mirrored, crossed.reshape(-1, 2), identity * 0, missing])
-    assert folds_over(points, ROWS, COLS).tolist() == [False, False, True, True, True, True]
-    assert folds_over(points[:0], ROWS, COLS).tolist() == []
-
-
 def test_two_edges_bend_the_inside_of_an_arc() -> None:
     truth = word(CURVES[2])
     edges, grid = (word_errors(truth.control_points(rows, cols), truth, rows, cols) for rows, cols in ((2, 10), (5, 5)))
@@ -131,13 +118,6 @@ def test_what_lies_outside_of_the_crop() -> None:
     identity = canonical_points(ROWS, COLS)
     outside = share_outside(np.stack([identity * 0.9, identity * [2, 1] * 0.999, identity + [3, 0]]), ROWS, COLS)
     assert outside == pytest.approx([0, 50, 100], abs=2)
-
-
-@given(st.floats(0, 6.28), st.floats(0.1, 3), st.floats(-2, 2))
-def test_turning_scaling_and_moving_folds_nothing(angle: float, scale: float, shift: float) -> None:
-    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    points = scale * canonical_points(2, 7) @ turn + shift
-    assert not folds_over(points[None], 2, 7)[0]
 
 
 SQUARE = np.array([[0.0, 0], [10, 0], [10, 10], [0, 10]])

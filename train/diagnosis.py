@@ -10,11 +10,11 @@ import numpy as np
 from recognizer.engines import Engine, ask
 from recognizer.lexicon import Lexicon
 from rectify.conventions import canonical_points, to_normalized, to_pixels
+from rectify.folds import folds_over
 from rectify.rectifier import Rectifier
 from train.causes import Circumstances, find_cause, text_height
 from train.crops import Image, Prepare, Reader, read_crop
 from train.evaluate import Outcome
-from train.shape_errors import folds_over
 
 
 class Diagnosis:

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from data.quads import QUADS, Quad, read_quads
 from data.synth.geometry import WordGeometry
 from rectify.conventions import MARGIN, Points, to_pixels
+from rectify.folds import folds_over
 from rectify.rectifier import LEAST_BEND
 from rectify.strength import bend_strength
 from train.crops import Crop, Image, Reader, batches, read_crops
 from train.letter_errors import LetterErrors, letter_errors
-from train.shape_errors import WordErrors, folds_over, quad_errors, share_outside, word_errors
+from train.shape_errors import WordErrors, quad_errors, share_outside, word_errors
 from train.similarity import flat_similarity
 
 

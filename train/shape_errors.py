@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from data.quads import Quad
 from data.synth.geometry import WordGeometry, project
 from rectify.conventions import TEXT_EXTENT, Points, canonical_points, grid_points, to_pixels
+from rectify.folds import sampled_places
 from rectify.shape import text_shape
 from rectify.tps import text_outline, tps_basis
 
@@ -20,8 +21,6 @@ FRAME = (192, 64)
 
 _SAMPLES = 33
 """Points along each line that is measured."""
-_FOLD_GRID = (65, 33)
-"""Points (along, across) between which the spline is looked at for folds."""
 _TEXT_GRID = (33, 9)
 """Points (along, across) all over the text."""
 _RASTER = 1024
@@ -67,29 +66,13 @@ def flatten_points(points: Points, truth: WordGeometry) -> NDArray[np.float64]:
     return np.stack([x / (truth.length / 2), y * 2], axis=1)
 
 
-def folds_over(points: Points, rows: int, cols: int) -> NDArray[np.bool_]:
-    """Whether the spline turns over (Jacobian <= 0) anywhere in the canonical frame, mirrored splines included.
-
-    Args:
-        points: (N, rows·cols, 2).
-
-    Returns:
-        (N,) bool.
-    """
-    grid = _sampled_places(points, rows, cols)
-    right, down = np.diff(grid, axis=2), np.diff(grid, axis=1)
-    # At the first and at the last corner of every cell.
-    jacobians = np.stack([_cross(right[:, :-1], down[:, :, :-1]), _cross(right[:, 1:], down[:, :, 1:])])
-    return np.asarray((~(jacobians > 0)).any(axis=(0, 2, 3)))
-
-
 def share_outside(points: Points, rows: int, cols: int) -> NDArray[np.float64]:
     """% of the rectified image's area, margin included, that lies outside of the crop and repeats its border (N,).
 
     Args:
         points: (N, rows·cols, 2), normalised.
     """
-    return np.asarray(100 * (np.abs(_sampled_places(points, rows, cols)) > 1).any(-1).mean((1, 2)))
+    return np.asarray(100 * (np.abs(sampled_places(points, rows, cols)) > 1).any(1).mean((1, 2)))
 
 
 def quad_errors(points: Points, quad: Quad, rows: int, cols: int) -> tuple[float, float]:
@@ -147,22 +130,6 @@ def _straightness(points: Points, truth: WordGeometry, rows: int, cols: int) -> 
         slopes.append(abs(np.degrees(angle)))
         bends.append(100 * np.sqrt(np.mean((y * np.cos(angle) - x * np.sin(angle)) ** 2)))
     return float(np.mean(slopes)), float(np.mean(bends))
-
-
-def _sampled_places(points: Points, rows: int, cols: int) -> NDArray[np.float64]:
-    """Where splines (N, K, 2) take a grid over the canonical frame (N, across, along, 2)."""
-    along, across = _FOLD_GRID
-    return np.asarray((_fold_basis(rows, cols) @ points).reshape(-1, across, along, 2))
-
-
-def _cross(a: Points, b: Points) -> Points:
-    return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
-
-
-@lru_cache(maxsize=16)
-def _fold_basis(rows: int, cols: int) -> NDArray[np.float64]:
-    along, across = (np.linspace(-1, 1, count) for count in _FOLD_GRID)
-    return tps_basis(grid_points(along, across), rows, cols)
 
 
 def _text_points() -> NDArray[np.float64]:

@@ -12,9 +12,9 @@ from rectify.tps import tps_basis
 
 FOLD_GRID = (65, 33)
 """Points (along, across) of the canonical frame between which a spline is looked at."""
-COARSE_GRID = (13, 13)
-"""The same for a first look at all splines."""
-SUSPECT = 0.25
+COARSE_GRID = (13, 25)
+"""The same for a first look at all splines; folds lie along the outer rows of control points, so it is finer across."""
+SUSPECT = 0.2
 """A spline whose Jacobian falls below this share of its mean on the coarse grid may fold between."""
 HALVINGS = 4
 """Steps in which the largest part of a bend that does not fold is looked for: to a sixteenth."""

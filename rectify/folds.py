@@ -17,7 +17,7 @@ COARSE_GRID = (13, 25)
 SUSPECT = 0.2
 """A spline whose Jacobian falls below this share of its mean on the coarse grid may fold between."""
 HALVINGS = 4
-"""Steps in which the largest part of a bend that does not fold is looked for: to a sixteenth."""
+"""Steps in which the largest part of a change that does not fold is looked for: to a sixteenth."""
 
 
 def folds_over(points: Points, rows: int, cols: int) -> NDArray[np.bool_]:
@@ -33,32 +33,38 @@ def folds_over(points: Points, rows: int, cols: int) -> NDArray[np.bool_]:
     return np.asarray((~(jacobians > 0)).any(axis=1))
 
 
-def unfolded(points: Points, rows: int, cols: int) -> Points:
-    """The control points (N, rows·cols, 2), and where a spline folds only as much of its bend as does not.
+def unfolded(points: Points, rows: int, cols: int, earlier: Points | None = None) -> Points:
+    """The control points (N, rows·cols, 2), those of splines that fold brought back as little as is needed.
 
-    A spline is its nearest affine map and a bend on top. Where that map is itself mirrored, or flat, the whole crop
-    stands in for it.
+    They go towards earlier control points, or to their nearest affine map, which leaves nothing of the bend. Where that
+    map is itself mirrored, or flat, the whole crop stands in for it.
 
     Args:
         points: normalised.
+        earlier: (N, rows·cols, 2) that do not fold.
     """
     coarse = _jacobians(points, rows, cols, COARSE_GRID)
     suspect = np.flatnonzero(~(coarse.min(1) > SUSPECT * coarse.mean(1)))
     folded = suspect[folds_over(points[suspect], rows, cols)]
     if not len(folded):
         return points
-    canonical = canonical_points(rows, cols)
-    terms = np.column_stack([np.ones(len(canonical)), canonical])
-    straight = terms @ np.linalg.pinv(terms) @ points[folded]
-    bend = points[folded] - straight
-    straight[folds_over(straight, rows, cols)] = canonical
+    start = _nearest_affine(points[folded], rows, cols) if earlier is None else earlier[folded]
+    change = points[folded] - start
+    if earlier is None:
+        start[folds_over(start, rows, cols)] = canonical_points(rows, cols)
     kept, step = np.zeros((len(folded), 1, 1)), 0.5
     for _ in range(HALVINGS):
-        kept += step * ~folds_over(straight + (kept + step) * bend, rows, cols)[:, None, None]
+        kept += step * ~folds_over(start + (kept + step) * change, rows, cols)[:, None, None]
         step /= 2
     result = points.copy()
-    result[folded] = straight + kept * bend
+    result[folded] = start + kept * change
     return result
+
+
+def _nearest_affine(points: Points, rows: int, cols: int) -> Points:
+    canonical = canonical_points(rows, cols)
+    terms = np.column_stack([np.ones(len(canonical)), canonical])
+    return np.asarray(terms @ np.linalg.pinv(terms) @ points)
 
 
 def sampled_places(points: Points, rows: int, cols: int, grid: tuple[int, int] = FOLD_GRID) -> Points:

@@ -150,9 +150,11 @@ class Rectifier:
             if aslant:
                 turned = [images[index] for index in aslant]
                 points[aslant] = self._look_again(self._engine, turned, points[aslant], CROP_MARGIN)
+        points = unfolded(points, self.rows, self.cols)
         if self._refiner is not None:
-            points = self._look_again(self._refiner, images, points, MARGIN)
-        return unfolded(points, self.rows, self.cols)
+            refined = self._look_again(self._refiner, images, points, MARGIN)
+            points = unfolded(refined, self.rows, self.cols, earlier=points)
+        return points
 
     def _look_again(
         self, engine: Engine, images: Sequence[Image], points: NDArray[np.float32], margin: tuple[float, float]

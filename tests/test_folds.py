@@ -56,6 +56,16 @@ def test_of_a_folding_bend_the_most_is_kept() -> None:
     np.testing.assert_array_equal(result[1], IDENTITY)
 
 
+def test_a_change_that_folds_goes_back_towards_what_was_before() -> None:
+    before = IDENTITY * 0.8
+    points = np.stack([before + (crossed() - IDENTITY), before + 0.1])
+    result = unfolded(points, ROWS, COLS, earlier=np.stack([before, before]))
+    kept = np.linalg.norm(result[0] - before) / np.linalg.norm(points[0] - before)
+    np.testing.assert_allclose(result[0], before + kept * (points[0] - before), atol=1e-12)
+    assert 0 < kept < 1 and not folds_over(result, ROWS, COLS).any()
+    np.testing.assert_array_equal(result[1], points[1])
+
+
 @pytest.mark.parametrize("points", [IDENTITY * [-1, 1], IDENTITY * [1, 0]])
 def test_the_crop_stands_in_for_a_mirrored_or_flat_map(points: np.ndarray) -> None:
     np.testing.assert_allclose(unfolded(points[None], ROWS, COLS)[0], IDENTITY)

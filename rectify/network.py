@@ -155,6 +155,10 @@ class AffineNetwork(nn.Module):
         nearest = torch.from_numpy(terms @ np.linalg.pinv(terms)).float()
         self.register_buffer("nearest", nearest, persistent=False)
 
+    def reset_to_identity(self) -> None:
+        """Predict the crop's own rectangle for whatever crop."""
+        self.network.reset_to_identity()
+
     def forward(self, thumbnail: Tensor) -> Tensor:
         """As the network's: (N, rows·cols, 2) from (N, 3, h, w)."""
         return self.nearest @ self.network(thumbnail)

@@ -6,6 +6,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -111,6 +112,26 @@ def test_geometry_alone_lowers_the_end_point_error(tmp_path: Path, synthetic: Pa
     identity = _end_point_error(training)
     training.run()
     assert _end_point_error(training) < 0.6 * identity
+
+
+def test_a_refiner_starts_from_the_rectifier_and_lowers_its_error(
+    tmp_path: Path, synthetic: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings: dict[str, Any] = {"recognizer": None, "learning_rate": 3e-3, "batch_size": 16, "evaluate_every": 100}
+    first = Training(configuration(tmp_path / "first", synthetic, steps=40, **settings))
+    first.run()
+    error = _end_point_error(first)
+    config = configuration(
+        tmp_path / "second", synthetic, steps=80, refiner=replace(SMALL, rows=7), frozen=("rectifier",), **settings
+    )
+    second = Training(config)
+    second.initialize(str(tmp_path / "first"))
+    assert "refiner: starts with the features of the rectifier" in capsys.readouterr().err
+    assert second.system.refiner is not None and second.system.refiner.config == SMALL  # of the first one's points
+    assert _end_point_error(second) == pytest.approx(error, rel=1e-4)
+    second.run()
+    assert _end_point_error(second) < 0.9 * error
+    assert set(second.system.parts()) == {"rectifier", "refiner"}
 
 
 def _end_point_error(training: Training) -> float:

@@ -87,7 +87,8 @@ class Config:
     characters that are new in the charset. Shapes that are not set here are those of the weights."""
     localization: LocalizationConfig = field(default_factory=LocalizationConfig)
     refiner: LocalizationConfig | None = None
-    """A second localization network that looks at what the first one rectified, with as many control points."""
+    """A second localization network that looks at what the first one rectified, of the first one's control points.
+    Without weights of its own in ``init`` it starts with the features of the first one, and as the identity."""
     recognizer: RecognizerConfig | None = field(default_factory=RecognizerConfig)
     """None trains the localization network alone."""
     attention: AttentionConfig | None = None

@@ -72,6 +72,9 @@ class Training:
         """
         files, notes = find_safetensors(source), []
         for kind, network in self.system.parts().items():
+            if kind == "refiner" and kind not in files and self._see_as_rectifier(files.get("rectifier"), network):
+                notes.append("refiner: starts with the features of the rectifier")
+                continue
             if kind not in files:
                 notes.append(f"{kind}: starts fresh, {source} holds none")
                 continue
@@ -83,6 +86,17 @@ class Training:
         if distributed.rank() == 0:
             for note in notes:
                 complain(note)
+
+    @staticmethod
+    def _see_as_rectifier(file: WeightFile | None, network: nn.Module) -> bool:
+        """Give a refiner the rectifier's features, if there is one of its shape; it corrects nothing at first."""
+        tensors = load_tensors(file) if file else {}
+        fresh = network.state_dict()
+        if {name: value.shape for name, value in tensors.items()} != {name: v.shape for name, v in fresh.items()}:
+            return False
+        network.load_state_dict(tensors)
+        network.reset_to_identity()
+        return True
 
     def _load(self, file: WeightFile, network: nn.Module) -> tuple[set[str], str]:
         """Put weights into a network; returns the names of the tensors that are partly fresh, and a note."""

@@ -19,7 +19,7 @@ from recognizer.network import RecognitionNetwork
 from recognizer.recognizer import build_network, make_decoder
 from rectify.conventions import canonical_points, to_pixels
 from rectify.engine import outputs_of
-from rectify.network import LocalizationConfig, build_localization, locate
+from rectify.network import build_localization, locate
 from rectify.sampler import sample, tps_grid
 from rectify.shape import sample_width, text_shape
 from train.adopt import with_classic
@@ -44,10 +44,12 @@ class System(nn.Module):
 
     def __init__(self, config: Config) -> None:
         super().__init__()
-        self.config = config = with_classic(config)
+        config = with_classic(config)
+        if config.refiner:
+            first = config.localization
+            config = replace(config, refiner=replace(config.refiner, rows=first.rows, cols=first.cols))
+        self.config = config
         self.localization = build_localization(config.localization) if config.rectify else None
-        if config.refiner and _grid(config.refiner) != _grid(config.localization):
-            raise ValueError("refiner.rows and refiner.cols must be those of localization")
         self.refiner = build_localization(config.refiner) if config.rectify and config.refiner else None
         self.recognition: nn.Module | None = None
         if config.recognizer:
@@ -240,7 +242,3 @@ class System(nn.Module):
         if self.config.imported:
             return dict(self.config.imported)
         return {"format": 1, "kind": part, **asdict(self.config.recognizer), **asdict(self.config.sampling)}
-
-
-def _grid(config: LocalizationConfig) -> tuple[int, int]:
-    return config.rows, config.cols

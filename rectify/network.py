@@ -223,9 +223,10 @@ class SpatialTransformer(nn.Module):
     Shi et al., Robust Scene Text Recognition with Automatic Rectification (RARE), CVPR 2016, section 3.1.
     """
 
-    def __init__(self, localization: Localizer | None = None) -> None:
+    def __init__(self, localization: Localizer | None = None, refiner: Localizer | None = None) -> None:
         super().__init__()
         self.localization = localization or build_localization()
+        self.refiner = refiner
 
     def forward(self, image: Tensor, size: tuple[int, int]) -> Rectification:
         """Rectify crops.
@@ -236,7 +237,7 @@ class SpatialTransformer(nn.Module):
         """
         config = self.localization.config
         thumbnail = F.interpolate(image, config.thumbnail[::-1], mode="bilinear", antialias=True, align_corners=False)
-        points = self.localization(thumbnail)
+        points = locate(self.localization, self.refiner, thumbnail, image)[-1]
         return Rectification(sample(image, tps_grid(points, config.rows, config.cols, *size)), points)
 
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from recognizer.network import RecognitionNetwork
 from rectify.families import Affine, Attention, Composition, Family, Projective, ThinPlateSpline
-from rectify.network import SpatialTransformer
+from rectify.network import SpatialTransformer, build_localization
 from rectify.transformer import Transformer
 from train.experiments.distortions import SIDE
 from train.experiments.networks import cnn, connected_localization, convolutional_localization, fcn, parameter_count
@@ -85,11 +85,17 @@ def pairs() -> dict[str, tuple[Part, dict[str, Part]]]:
 
     families: list[Family] = [Attention(), Affine(), Projective(), ThinPlateSpline(4, 4)]
     families.append(Composition(Affine(), ThinPlateSpline(4, 4)))
-    rectifier = Part(SpatialTransformer(), lambda count: (*word(count), WORD))
+    rectifiers = {
+        "TPS 7x7": SpatialTransformer(),
+        "TPS 7x7 and a refiner, as shipped": SpatialTransformer(refiner=build_localization()),
+    }
     return {
         "digit CNN": (Part(cnn(SIDE, 32), digit), {_short(one): convolutional(one) for one in families}),
         "digit FCN": (Part(fcn(SIDE, 128), digit), {_short(one): connected(one) for one in families}),
-        "word recogniser": (Part(RecognitionNetwork(), word), {"TPS 7x7, the rectifier": rectifier}),
+        "word recogniser": (
+            Part(RecognitionNetwork(), word),
+            {name: Part(one, lambda count: (*word(count), WORD)) for name, one in rectifiers.items()},
+        ),
     }
 
 

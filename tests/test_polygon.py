@@ -20,7 +20,7 @@ from rectify import Rectifier, cli
 from rectify.conventions import MARGIN, TEXT_EXTENT, canonical_points, grid_points, to_pixels
 from rectify.images import Image, read_image
 from rectify.polygon import COLS, ROWS, check_polygon, place_polygons, rectify_polygons, text_edges
-from rectify.rectifier import SECOND_MARGIN, flatten
+from rectify.rectifier import CROP_MARGIN, flatten
 
 Captured = pytest.CaptureFixture[str]
 Array = NDArray[np.float64]
@@ -321,7 +321,7 @@ def test_check_polygon_returns_the_points() -> None:
 def confirming(tmp_path: Path) -> Rectifier:
     """A network that finds the word, in what it sees of a polygon, exactly in the polygon."""
     frame = canonical_points(5, 5)
-    seen = np.array([(1 + 2 * margin) / (1 + 2 * own) for margin, own in zip(SECOND_MARGIN, MARGIN, strict=True)])
+    seen = np.array([(1 + 2 * margin) / (1 + 2 * own) for margin, own in zip(CROP_MARGIN, MARGIN, strict=True)])
     return Rectifier(save_rectifier(tmp_path / "confirming.onnx", frame / seen))
 
 

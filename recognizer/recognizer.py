@@ -19,7 +19,7 @@ from recognizer.preparation import Preparation
 from rectify.engine import Engine, load_engine, pick_config
 from rectify.images import Image
 from rectify.shape import sample_width
-from rectify.weights_io import find_weights, select_weights
+from rectify.weights_io import companions, select_weights
 
 if TYPE_CHECKING:
     from torch import nn
@@ -76,8 +76,7 @@ class Recognizer:
             raise ValueError(f"no decoder {decoder!r}; there are {', '.join(known)}")
         file = select_weights(weights, "recognizer", __file__)
         if decoder == AUTO:
-            heads = find_weights(file.path.parent if weights is None else weights)
-            decoder = BOTH if "attention" in heads and lexicon is None else "greedy"
+            decoder = BOTH if "attention" in companions(weights, file) and lexicon is None else "greedy"
         self._engine: Engine = load_engine(file, threads, build_network)
         self.config = self._engine.config
         self.charset = Charset(self.config["charset"])

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rectify.conventions import Points, canonical_points, grid_points
-from rectify.tps import tps_basis
+from rectify.tps import affine_projection, tps_basis
 
 FOLD_GRID = (65, 33)
 """Points (along, across) of the canonical frame between which a spline is looked at."""
@@ -48,7 +48,7 @@ def unfolded(points: Points, rows: int, cols: int, earlier: Points | None = None
     folded = suspect[folds_over(points[suspect], rows, cols)]
     if not len(folded):
         return points
-    start = _nearest_affine(points[folded], rows, cols) if earlier is None else earlier[folded]
+    start = affine_projection(rows, cols) @ points[folded] if earlier is None else earlier[folded]
     change = points[folded] - start
     if earlier is None:
         start[folds_over(start, rows, cols)] = canonical_points(rows, cols)
@@ -61,16 +61,10 @@ def unfolded(points: Points, rows: int, cols: int, earlier: Points | None = None
     return result
 
 
-def _nearest_affine(points: Points, rows: int, cols: int) -> Points:
-    canonical = canonical_points(rows, cols)
-    terms = np.column_stack([np.ones(len(canonical)), canonical])
-    return np.asarray(terms @ np.linalg.pinv(terms) @ points)
-
-
 def sampled_places(points: Points, rows: int, cols: int, grid: tuple[int, int] = FOLD_GRID) -> Points:
     """Where splines (N, K, 2) take a grid of so many points (along, across) over the canonical frame: (N, 2, across,
     along), planes of x and y."""
-    planes = points.transpose(0, 2, 1) @ _basis(rows, cols, grid).astype(points.dtype)
+    planes = points.transpose(0, 2, 1) @ _basis(rows, cols, grid, points.dtype)
     return np.asarray(planes.reshape(len(points), 2, *grid[::-1]))
 
 
@@ -89,7 +83,7 @@ def _cross(a: Points, b: Points) -> Points:
 
 
 @lru_cache(maxsize=16)
-def _basis(rows: int, cols: int, grid: tuple[int, int]) -> NDArray[np.float64]:
+def _basis(rows: int, cols: int, grid: tuple[int, int], dtype: np.dtype[np.floating]) -> Points:
     """(rows·cols, across·along)."""
     along, across = (np.linspace(-1, 1, count) for count in grid)
-    return np.ascontiguousarray(tps_basis(grid_points(along, across), rows, cols).T)
+    return np.ascontiguousarray(tps_basis(grid_points(along, across), rows, cols).T, dtype)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from rectify.conventions import canonical_points, pixel_grid
 from rectify.families import ThinPlateSpline
 from rectify.sampler import sample, tps_grid
+from rectify.tps import affine_projection
 
 
 @dataclass(frozen=True)
@@ -150,10 +151,8 @@ class AffineNetwork(nn.Module):
         super().__init__()
         self.config = network.config
         self.network = network
-        canonical = canonical_points(self.config.rows, self.config.cols)
-        terms = np.column_stack([np.ones(len(canonical)), canonical])
-        nearest = torch.from_numpy(terms @ np.linalg.pinv(terms)).float()
-        self.register_buffer("nearest", nearest, persistent=False)
+        nearest = affine_projection(self.config.rows, self.config.cols).astype(np.float32)
+        self.register_buffer("nearest", torch.from_numpy(nearest), persistent=False)
 
     def reset_to_identity(self) -> None:
         """Predict the crop's own rectangle for whatever crop."""

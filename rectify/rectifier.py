@@ -21,7 +21,7 @@ from rectify.rectified import Rectified
 from rectify.shape import frame_size, resize, text_shape, thumbnail
 from rectify.strength import bend_strength
 from rectify.warp import warp, warp_batch
-from rectify.weights_io import find_weights, select_weights
+from rectify.weights_io import companions, select_weights
 
 if TYPE_CHECKING:
     from torch import nn
@@ -83,7 +83,7 @@ class Rectifier:
         self.cols = int(config["cols"])
         self._thumbnail_size = (int(config["thumbnail"][0]), int(config["thumbnail"][1]))
         self._refiner: Engine | None = None
-        refiner = find_weights(file.path.parent if weights is None else weights).get("refiner")
+        refiner = companions(weights, file).get("refiner")
         if refiner is not None:
             self._refiner = load_engine(refiner, threads, _build_network)
             rows, cols = self._refiner.config["rows"], self._refiner.config["cols"]

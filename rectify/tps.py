@@ -114,6 +114,17 @@ def text_outline(control_points: Points, rows: int, cols: int, samples: int = 17
 
 
 @lru_cache(maxsize=16)
+def affine_projection(rows: int, cols: int) -> NDArray[np.float64]:
+    """Matrix (rows·cols, rows·cols) that takes control points to those of their nearest affine map, by least squares.
+    Kept and read-only."""
+    canonical = canonical_points(rows, cols)
+    terms = np.column_stack([np.ones(len(canonical)), canonical])
+    projection = terms @ np.linalg.pinv(terms)
+    projection.flags.writeable = False
+    return np.asarray(projection)
+
+
+@lru_cache(maxsize=16)
 def _coefficients(rows: int, cols: int) -> Points:
     """Spline coefficients of each control point (rows·cols + 3, rows·cols): the inverse of the spline's system without
     the columns that meet zeros."""

@@ -108,6 +108,11 @@ def select_weights(source: str | os.PathLike[str] | None, kind: str, module_file
     return found[kind]
 
 
+def companions(source: str | os.PathLike[str] | None, file: WeightFile) -> dict[str, WeightFile]:
+    """The networks by kind that come with one that ``select_weights`` found in this source, itself included."""
+    return find_weights(file.path.parent if source is None else source)
+
+
 def _safetensors_metadata(file: BinaryIO) -> str | None:
     """The configuration's text in a safetensors file ('' if it has none); None for any other file."""
     file.seek(0)

@@ -44,7 +44,7 @@ def synthesize(args: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     charset = read_charset(args.charset_file) if args.charset_file else args.charset
-    settings = (args.fonts, args.seed, args.split, args.words, args.language, charset)
+    settings = (args.fonts, args.seed, args.split, args.words, args.language, charset, args.signs)
     # A wrong setting is told here, once, and not by every process.
     renderer = Renderer(*settings)
     if renderer.words.left_out:
@@ -106,8 +106,23 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--split", choices=SPLITS, default="all", help="seen and unseen share no word and no font family (default all)"
     )
+    parser.add_argument(
+        "--signs",
+        type=_share,
+        default=0.0,
+        metavar="SHARE",
+        help="share of words as on most signs: nearly straight, tightly cropped, some in small capitals or solid "
+        "letters (default 0)",
+    )
     parser.add_argument("--processes", type=_positive, default=2, help="processes that render (default 2)")
     return parser
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"must be from 0 to 1, got {text}")
+    return value
 
 
 def _positive(text: str) -> int:

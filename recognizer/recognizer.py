@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,12 +15,13 @@ from numpy.typing import NDArray
 from recognizer import attention
 from recognizer.charset import Charset
 from recognizer.ctc import DECODERS, Decoded, Logits, log_softmax
+from recognizer.language import WEIGHING, LanguageModel
 from recognizer.lexicon import Lexicon
 from recognizer.preparation import Preparation
 from rectify.engine import Engine, load_engine, pick_config
 from rectify.images import Image
 from rectify.shape import sample_width
-from rectify.weights_io import companions, select_weights
+from rectify.weights_io import WeightFile, companions, read_weight_file, select_weights
 
 if TYPE_CHECKING:
     from torch import nn
@@ -28,9 +30,12 @@ if TYPE_CHECKING:
 ATTENTION, BOTH = "attention", "both"
 """Names of the decoders that read with the attention head: alone, or beside the CTC head."""
 SURE = 0.9
-"""Confidence of the CTC head from which ``both`` asks no further: the attention head costs half as much again."""
+"""Confidence from which nobody else is asked: the attention head costs half as much again as CTC alone."""
+LANGUAGE = "language"
+"""Name of the decoder that weighs how likely texts are as such where the heads are not sure."""
 AUTO = "auto"
-"""Name of the decoder that suits the weights: ``both`` if they have two heads."""
+"""Name of the decoder that suits the weights: ``language`` where there is a language network for their characters, else
+``both`` if they have two heads."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +55,11 @@ class Recognizer:
         weights: a weight file or folder; None takes the shipped ones.
         threads: of the network.
         decoder: ``greedy`` or ``beam`` for the CTC head, ``attention`` for the attention head, ``both`` for the more
-            certain of the two where the first is not sure by itself, read greedily; imported weights with an attention
-            head know only ``greedy``. ``auto`` is ``both`` where the weights have two heads and there is no lexicon,
-            else ``greedy``.
+            certain of the two where the first is not sure by itself, read greedily; ``language`` for the same, or
+            ``greedy`` of weights with one head, and where that is not sure either the most likely of the texts near by
+            (see ``language.LanguageModel``). Imported weights with an attention head know only ``greedy``. ``auto`` is
+            ``language`` where there is a language network for these characters, shipped or beside the weights, else
+            ``both`` where the weights have two heads, else ``greedy``; and ``greedy`` with a lexicon.
         lexicon: words that a text can be. The most probable of them by the CTC head is read, whatever the decoder.
 
     Raises:
@@ -71,12 +78,15 @@ class Recognizer:
         decoder: str = AUTO,
         lexicon: Lexicon | None = None,
     ) -> None:
-        known = (AUTO, *DECODERS, ATTENTION, BOTH)
+        known = (AUTO, *DECODERS, ATTENTION, BOTH, LANGUAGE)
         if decoder not in known:
             raise ValueError(f"no decoder {decoder!r}; there are {', '.join(known)}")
         file = select_weights(weights, "recognizer", __file__)
+        beside = companions(weights, file)
+        language = _find_language(file, beside)
         if decoder == AUTO:
-            decoder = BOTH if "attention" in companions(weights, file) and lexicon is None else "greedy"
+            decoder = LANGUAGE if language else BOTH if "attention" in beside else "greedy"
+            decoder = decoder if lexicon is None else "greedy"
         self._engine: Engine = load_engine(file, threads, build_network)
         self.config = self._engine.config
         self.charset = Charset(self.config["charset"])
@@ -87,9 +97,12 @@ class Recognizer:
         self._decoder = decoder
         self._decode = make_decoder(decoder if decoder in DECODERS else "greedy", self.config, len(self.charset))
         self._attention: Engine | None = None
-        if decoder in (ATTENTION, BOTH):
+        if decoder in (ATTENTION, BOTH) or (decoder == LANGUAGE and "attention" in beside):
             head = select_weights(weights, "attention", __file__)
             self._attention = load_engine(head, threads, build_attention)
+        self._language: LanguageModel | None = None
+        if decoder == LANGUAGE:
+            self._language = load_language(weights)
         self._lexicon = lexicon
         if lexicon is not None:
             self._check_lexicon(lexicon)
@@ -178,16 +191,32 @@ class Recognizer:
     def _read_flat(self, images: NDArray[np.uint8], lexicons: Sequence[Lexicon] | None) -> list[Reading]:
         """Flat words of one width."""
         logits, *features = self._outputs(images)
-        if self._attention is None or lexicons is not None:
+        if lexicons is not None:
             return self._readings(logits, lexicons)
-        if self._decoder == ATTENTION:
+        if self._attention and self._decoder == ATTENTION:
             return self._attend(self._attention, features[0])
         readings = self._readings(logits, None)
-        unsure = [index for index, reading in enumerate(readings) if reading.confidence < SURE]
-        if unsure:
+        unsure = _unsure(readings)
+        if self._attention and unsure:
             for index, reading in zip(unsure, self._attend(self._attention, features[0][unsure]), strict=True):
                 readings[index] = max(reading, readings[index], key=lambda one: one.confidence)
+            unsure = _unsure(readings)
+        if self._language and unsure:
+            self._weigh(self._language, logits[unsure], unsure, readings)
         return readings
+
+    def _weigh(
+        self, language: LanguageModel, logits: NDArray[np.float32], places: list[int], readings: list[Reading]
+    ) -> None:
+        """Replace the readings at some places where another text is likelier, seen and as a text."""
+        heard = [(tuple(self.charset.encode(readings[place].text)),) for place in places]
+        choices = language.choices(log_softmax(logits), heard)
+        best = [choice.best(WEIGHING) for choice in choices]
+        read = [(self.charset.decode(c.texts[i]), c.confidence(i)) for c, i in zip(choices, best, strict=True)]
+        likely = self._calibrated(self.config, read)
+        for place, reading in zip(places, likely, strict=True):
+            if reading.text != readings[place].text:
+                readings[place] = reading
 
     def _attend(self, head: Engine, features: NDArray[np.float32]) -> list[Reading]:
         """Readings of the attention head."""
@@ -245,6 +274,34 @@ class Recognizer:
         lexicon.spelled(self.charset)
 
 
+def _unsure(readings: Sequence[Reading]) -> list[int]:
+    """Which readings are not to be relied on."""
+    return [index for index, reading in enumerate(readings) if reading.confidence < SURE]
+
+
+def load_language(weights: str | os.PathLike[str] | None = None) -> LanguageModel:
+    """The language model that a ``Recognizer`` with these weights uses.
+
+    Raises:
+        FileNotFoundError, ValueError: there is none.
+    """
+    file = select_weights(weights, "recognizer", __file__)
+    found = _find_language(file, companions(weights, file))
+    if found is None:
+        raise ValueError(f"{file.path}: no language network for these characters; `python -m train.language` makes one")
+    return LanguageModel(load_engine(found, build=build_language))
+
+
+def _find_language(file: WeightFile, beside: Mapping[str, WeightFile]) -> WeightFile | None:
+    """The language network for a recogniser: one beside it, or the shipped one if it is for the same characters;
+    none for imported weights, which read as in their own project."""
+    if "preparation" in file.config:
+        return None
+    shipped = Path(__file__).parent / "weights" / "language.onnx"
+    found = beside.get("language") or (read_weight_file(shipped) if shipped.is_file() else None)
+    return found if found and found.config["charset"] == file.config["charset"] else None
+
+
 def make_decoder(name: str, config: Mapping[str, Any], characters: int) -> Callable[[Logits], Decoded]:
     """The decoder of that name for the head that a weight file describes.
 
@@ -274,6 +331,13 @@ def build_attention(config: Mapping[str, Any]) -> nn.Module:
     from recognizer.attention_network import AttentionConfig, AttentionHead
 
     return AttentionHead(pick_config(AttentionConfig, config))
+
+
+def build_language(config: Mapping[str, Any]) -> nn.Module:
+    """The torch network of a language that a weight file describes, without its weights."""
+    from recognizer.language_network import LanguageConfig, LanguageNetwork
+
+    return LanguageNetwork(pick_config(LanguageConfig, config))
 
 
 def build_network(config: Mapping[str, Any]) -> nn.Module:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 Config = TypeVar("Config")
-Array = NDArray[np.uint8] | NDArray[np.float32]
+Array = NDArray[np.uint8] | NDArray[np.float32] | NDArray[np.int64]
 
 
 class Engine(Protocol):
@@ -26,7 +26,7 @@ class Engine(Protocol):
     """What the weight file says of itself."""
 
     def __call__(self, batch: Array) -> NDArray[np.float32]:
-        """uint8 (N, H, W, 3) RGB, or what another network gave, to the network's output (N, ...)."""
+        """uint8 (N, H, W, 3) RGB, what another network gave, or texts, to the network's output (N, ...)."""
 
     def outputs(self, batch: Array) -> list[NDArray[np.float32]]:
         """Everything that the network gives, its output first."""

@@ -25,7 +25,14 @@ STDIN = "-"
 BUILTIN, NONE = "builtin", "none"
 """Choices of --engine besides the names of other engines."""
 
-DECODERS = {"auto": "auto", "ctc": "greedy", "ctc-beam": "beam", "attention": "attention", "both": "both"}
+DECODERS = {
+    "auto": "auto",
+    "ctc": "greedy",
+    "ctc-beam": "beam",
+    "attention": "attention",
+    "both": "both",
+    "language": "language",
+}
 """Choices of --decoder, and what ``Pipeline`` calls them."""
 
 BAR_FROM = 64

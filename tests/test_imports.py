@@ -26,7 +26,7 @@ COMPOSITION_ROOT = {Path("rectify/cli.py"), Path("rectify/read_command.py")}
 
 TORCH = {"rectify/network.py", "rectify/sampler.py", "rectify/transformer.py", "recognizer/network.py"}
 TORCH |= {f"recognizer/classic/{name}.py" for name in ("encoders", "heads", "localization", "network", "spline")}
-TORCH |= {"rectify/orientation_network.py", "recognizer/attention_network.py"}
+TORCH |= {"rectify/orientation_network.py", "recognizer/attention_network.py", "recognizer/language_network.py"}
 """Modules of the runtime's packages that need torch."""
 
 

@@ -145,3 +145,21 @@ def test_the_command_renders_another_alphabet(tmp_path: Path, capsys: pytest.Cap
 def test_existing_output_is_refused(synthetic: Path, fonts: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(synthetic), "--count", "1", "--fonts", str(fonts)]) == 2
     assert "exists" in capsys.readouterr().err
+
+
+def test_signs_are_nearly_straight_and_upright(fonts: Path, words_file: Path) -> None:
+    render = Renderer([fonts], 7, vocabulary=words_file, signs=1.0)
+    geometries = [render(index).geometry for index in range(40)]
+    assert max(abs(geometry.curve.amount) for geometry in geometries) <= 0.6
+    for geometry in geometries:
+        (x0, y0), (x1, y1) = geometry.map([[-1.0, 0.0], [1.0, 0.0]]) * np.array(geometry.size)
+        assert abs(y1 - y0) < 0.6 * (x1 - x0)
+
+
+def test_small_capitals_stand_on_the_baseline_of_the_first(fonts: Path) -> None:
+    face = Face(str(fonts / "Aileron-Regular.ttf"))
+    word, full = set_word("HEH", face, 0.0, small=0.7), set_word("HEH", face, 0.0)
+    (_, first), (top, second), (_, third) = word.heights
+    assert first == second == third == 1
+    assert (second - top) / 2 == pytest.approx(0.7, abs=0.03)
+    assert word.ink_size[0] < 0.9 * full.ink_size[0] and word.ink_size[1] == full.ink_size[1]

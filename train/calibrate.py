@@ -24,11 +24,9 @@ from recognizer.pipeline import Pipeline
 from rectify.read_command import DECODERS
 from rectify.weights_io import METADATA_KEY, WeightFile, find_weights, read_weight_file
 from train.calibration import expected_calibration_error, fit_temperature
-from train.crops import read_crop
+from train.crops import held_back
 from train.metrics import normalize
-from train.output import complain, progress
 
-HOLD_OUT = 16
 KEY = "confidence_temperature"
 KINDS = {"ctc": "recognizer", "attention": "attention"}
 """Which weights hold the temperature of a decoder."""
@@ -69,17 +67,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _read(reader: LmdbReader, pipeline: Pipeline) -> Iterator[tuple[float, bool]]:
-    with progress(reader.folder.name, len(reader)) as bar:
-        for index in range(0, len(reader), HOLD_OUT):
-            bar.update(index - bar.n)
-            label = normalize(reader.label(index))
-            if label:
-                try:
-                    reading = pipeline.read(read_crop(reader, index + 1))
-                except (ValueError, OSError) as error:
-                    complain(error)
-                else:
-                    yield reading.confidence, normalize(reading.text) == label
+    for crop in held_back(reader):
+        assert crop.image is not None
+        reading = pipeline.read(crop.image)
+        yield reading.confidence, normalize(reading.text) == crop.label
 
 
 def _fit(verdicts: Verdicts) -> float:

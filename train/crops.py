@@ -14,11 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rectify.images import read_image
+from train.metrics import normalize
+from train.output import complain, progress
 
 Image = NDArray[np.uint8]
 Prepare = Callable[[Image, int], Image]
 """What is done to a decoded crop before it is measured, given its number in the LMDB."""
 
+HOLD_OUT = 16
+"""Every so many-th photographed word is kept from the trainings: what decoders and confidences are tuned on."""
 BATCH_CROPS = 256
 BATCH_BYTES = 64 << 20
 
@@ -85,6 +89,21 @@ def read_crops(
             yield crop if crop.error else replace(crop, image=read_crop(reader, crop.number, prepare))
         except (ValueError, OSError) as error:
             yield replace(crop, error=str(error))
+
+
+def held_back(reader: Reader) -> Iterator[Crop]:
+    """``read_crops`` of the samples that the trainings leave out, those whose labels keep nothing excepted; with a
+    progress bar, and bad ones named on stderr."""
+    with progress(reader.folder.name, len(reader)) as bar:
+        for index in range(0, len(reader), HOLD_OUT):
+            bar.update(index - bar.n)
+            label = normalize(reader.label(index))
+            if not label:
+                continue
+            try:
+                yield Crop(index + 1, label, read_crop(reader, index + 1))
+            except (ValueError, OSError) as error:
+                complain(error)
 
 
 def labels(reader: Reader, wanted: Callable[[str], bool] | None = None) -> Iterator[Crop]:

@@ -15,8 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from recognizer.language import END
 from recognizer.preparation import Preparation
-from recognizer.recognizer import build_attention
+from recognizer.recognizer import build_attention, build_language
 from recognizer.recognizer import build_network as build_recognizer
 from rectify.engine import OnnxEngine, outputs_of, pick_config
 from rectify.network import LocalizationConfig, build_localization
@@ -34,6 +35,7 @@ _NAMES = {
     "refiner": ("thumbnail", "control_points"),
     "recognizer": ("image", "logits", "features"),
     "attention": ("features", "letters", "places"),
+    "language": ("texts", "scores"),
     "orientation": ("image", "logits"),
 }
 """Input and outputs of the graph by kind of network; of a classic recogniser's outputs there is only the first."""
@@ -64,6 +66,8 @@ def build_network(description: Mapping[str, Any]) -> nn.Module:
         return OrientationNetwork(tuple(description["channels"]))
     if description["kind"] == "attention":
         return build_attention(description)
+    if description["kind"] == "language":
+        return build_language(description)
     return build_recognizer(description)
 
 
@@ -122,7 +126,9 @@ def write_onnx(network: nn.Module, description: Mapping[str, Any], path: Path) -
     names = _NAMES[description["kind"]]
     axes: dict[int, Any] = {0: torch.export.Dim("batch", min=1, max=1 << 16)}
     frames = torch.export.Dim("frames", min=4, max=1 << 14)
-    if description["kind"] == "attention":
+    if description["kind"] == "language":
+        axes[1] = torch.export.Dim("letters", min=1, max=1 << 10)
+    elif description["kind"] == "attention":
         axes[1] = frames
     elif _any_width(description):
         axes[2] = 4 * frames
@@ -177,9 +183,14 @@ def parity(network: nn.Module, path: Path, description: Mapping[str, Any]) -> fl
 
 
 def _example(description: Mapping[str, Any], batch: int, frames: int) -> np.ndarray:
-    """Noise in a size that the network takes: pictures (N, H, W, 3) uint8, or features (N, T, F) float32."""
+    """Noise in a size that the network takes: pictures (N, H, W, 3) uint8, features (N, T, F) float32, or texts (N, L)
+    int64."""
     if description["kind"] == "attention":
         return np.random.default_rng(0).normal(size=(batch, frames, description["features"])).astype(np.float32)
+    if description["kind"] == "language":
+        texts = np.random.default_rng(0).integers(1, 1 + len(description["charset"]), (batch, frames // 4))
+        texts[0, frames // 8 :] = END
+        return texts
     return _pictures(description, batch, frames)
 
 

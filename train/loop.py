@@ -24,6 +24,7 @@ from rectify.weights_io import WeightFile
 from train import checkpoint, distributed
 from train.carry_over import carry_over, describe
 from train.config import Config, as_tree
+from train.deepen import deepen
 from train.output import complain
 from train.parameters import Frozen, parameter_groups, parameters_of
 from train.system import System
@@ -78,7 +79,7 @@ class Training:
             if kind not in files:
                 notes.append(f"{kind}: starts fresh, {source} holds none")
                 continue
-            fresh, note = self._load(files[kind], network)
+            fresh, note = self._load(files[kind], kind, network)
             notes.append(f"{kind}: {note}")
             self._carried |= parameters_of({kind: network}).keys() - {f"{kind}.{name}" for name in fresh}
         self.average.load_state_dict(self.system.state_dict())
@@ -98,17 +99,22 @@ class Training:
         network.reset_to_identity()
         return True
 
-    def _load(self, file: WeightFile, network: nn.Module) -> tuple[set[str], str]:
-        """Put weights into a network; returns the names of the tensors that are partly fresh, and a note."""
+    def _load(self, file: WeightFile, kind: str, network: nn.Module) -> tuple[set[str], str]:
+        """Put weights into a network; returns the names of the tensors that are fresh, whole or partly, and a note."""
         old = new = file.config.get("charset", "")
         if self.system.charset and old:
             new = self.system.charset.characters
-        tensors, fresh = carry_over(load_tensors(file), old, network.state_dict(), new)
+        blocks = [description.get("blocks", ()) for description in (file.config, self.system.description(kind))]
+        tensors, added = deepen(kind, load_tensors(file), blocks[0], network.state_dict(), blocks[1])
+        tensors, fresh = carry_over(tensors, old, network.state_dict(), new)
         try:
             network.load_state_dict(tensors)
         except RuntimeError as error:
             raise ValueError(f"{file.path}: does not fit the configuration: {error}") from error
-        return fresh, describe(old, new)
+        note = describe(old, new)
+        if added:
+            note += f"; {sum(blocks[1]) - sum(blocks[0])} residual blocks more, which start as the identity"
+        return fresh | added, note
 
     def resume(self) -> None:
         """Go on from the checkpoint of the run."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -45,6 +46,8 @@ class Face:
         self._font = ImageFont.truetype(path, EM, layout_engine=ImageFont.Layout.BASIC)
         self._glyphs: dict[str, Glyph | None] = {}
         self._unknown = self._draw(_NOT_A_CHARACTER)
+        self.baseline: int = self._font.getmetrics()[0]
+        """Pixels below the ascender line."""
 
     def glyph(self, character: str) -> Glyph:
         """Raises MissingGlyph where the font shows nothing, or only its box for unknown characters."""
@@ -154,16 +157,19 @@ class FlatWord:
     """Vertical ink extent (top, bottom) of each, likewise."""
 
 
-def set_word(text: str, face: Face, spacing: float) -> FlatWord:
+def set_word(text: str, face: Face, spacing: float, small: float = 1.0) -> FlatWord:
     """Set a text letter by letter.
 
     Args:
         spacing: extra space between letters, in em.
+        small: size of the letters after the first, in its size; below 1, capitals become small capitals.
 
     Raises:
         MissingGlyph: the face lacks a character.
     """
     glyphs = [face.glyph(character) for character in text]
+    if small != 1.0:
+        glyphs[1:] = [_scaled(glyph, small, face.baseline) for glyph in glyphs[1:]]
     pens = np.concatenate([[0.0], np.cumsum([glyph.advance + spacing * EM for glyph in glyphs])[:-1]])
     lefts = [round(float(pen)) + glyph.left for pen, glyph in zip(pens, glyphs, strict=True)]
     left, top = min(lefts), min(glyph.top for glyph in glyphs)
@@ -177,6 +183,14 @@ def set_word(text: str, face: Face, spacing: float) -> FlatWord:
         characters.append(_extent(x - left, width, right - left))
         heights.append(_extent(glyph.top - top, height, bottom - top))
     return FlatWord(canvas, (0, 0), (right - left, bottom - top), tuple(characters), tuple(heights))
+
+
+def _scaled(glyph: Glyph, scale: float, baseline: int) -> Glyph:
+    """The glyph in another size, on the same baseline."""
+    height, width = (max(1, round(side * scale)) for side in glyph.coverage.shape)
+    coverage = np.asarray(cv2.resize(glyph.coverage, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+    top = round(baseline - (baseline - glyph.top) * scale)
+    return Glyph(coverage, round(glyph.left * scale), top, glyph.advance * scale)
 
 
 def _extent(start: int, length: int, whole: int) -> tuple[float, float]:

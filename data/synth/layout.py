@@ -22,13 +22,19 @@ SHORT = 1.3
 """Words of fewer text heights, a letter or two, stay flat and nearly upright: how they were bent could not be seen."""
 
 
-def draw_geometry(length: float, characters: tuple[tuple[float, float], ...], rng: Rng) -> WordGeometry:
-    """Geometry for a flat word of ``length`` text heights."""
-    curve = _curve(length, rng)
-    plane = _plane(length, curve, rng)
+def draw_geometry(
+    length: float, characters: tuple[tuple[float, float], ...], rng: Rng, sign: bool = False
+) -> WordGeometry:
+    """Geometry for a flat word of ``length`` text heights.
+
+    Args:
+        sign: nearly straight and upright and tightly cropped, as most words of most photographs are.
+    """
+    curve = _sign_curve(length, rng) if sign else _curve(length, rng)
+    plane = _sign_plane(length, rng) if sign else _plane(length, curve, rng)
     draft = WordGeometry((1, 1), length, curve, _rows(plane), characters)
     outline = draft.outline()
-    left, top, right, bottom = _crop(outline, rng)
+    left, top, right, bottom = _crop(outline, _sign_spaces(rng) if sign and length >= SHORT else _spaces(rng))
     width, height = right - left, bottom - top
     scale = _scale(width, height, rng)
     size = (max(MIN_SIDE, round(width * scale)), max(MIN_SIDE, round(height * scale)))
@@ -50,11 +56,28 @@ def _curve(length: float, rng: Rng) -> Curve:
     return Curve("wave", rng.uniform(0.05, 1) * most, cycles, rng.uniform(0, 2 * math.pi))
 
 
+def _sign_curve(length: float, rng: Rng) -> Curve:
+    if rng.random() < 0.93 or length < SHORT:
+        return Curve()
+    angle = min(rng.uniform(0.1, 0.6), length / 0.9)
+    return Curve("arc", angle if rng.random() < 0.6 else -angle)
+
+
 def _plane(length: float, curve: Curve, rng: Rng) -> Matrix:
     """Shear, rotation and perspective of bent coordinates, in text heights; the result has no frame yet."""
     if length < SHORT:
         return _rotation(rng, 0.4) @ _shear(rng)
     return _rotation(rng) @ _perspective(length, curve, rng) @ _shear(rng)
+
+
+def _sign_plane(length: float, rng: Rng) -> Matrix:
+    turn = _turn(rng.normal(0, 2 if rng.random() < 0.8 else 6))
+    if rng.random() < 0.5:
+        return turn @ _shear(rng)
+    reach = max(1.0, length / 2)
+    across = max(-0.25, min(0.25, rng.normal(0, 0.09)))
+    slope = rng.normal(0, 0.5) * across
+    return turn @ np.array([[1, 0, 0], [slope, 1, 0], [across / reach, 0, 1.0]]) @ _shear(rng)
 
 
 def _shear(rng: Rng) -> Matrix:
@@ -71,7 +94,11 @@ def _rotation(rng: Rng, share: float = 1.0) -> Matrix:
         degrees = rng.normal(0, 14)
     else:
         degrees = rng.uniform(-50, 50)
-    angle = share * math.radians(max(-60.0, min(60.0, degrees)))
+    return _turn(share * max(-60.0, min(60.0, degrees)))
+
+
+def _turn(degrees: float) -> Matrix:
+    angle = math.radians(degrees)
     cos, sin = math.cos(angle), math.sin(angle)
     return np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1.0]])
 
@@ -90,20 +117,28 @@ def _perspective(length: float, curve: Curve, rng: Rng) -> Matrix:
     return np.array([[1, 0, 0], [slope, 1, 0], [across / reach, down / max(1.0, reach / 2), 1.0]])
 
 
-def _crop(outline: Points, rng: Rng) -> tuple[float, float, float, float]:
-    """(left, top, right, bottom) of the crop: the outline's bounds and what annotators and detectors leave around."""
+def _crop(outline: Points, spaces: NDArray[np.float64]) -> tuple[float, float, float, float]:
+    """(left, top, right, bottom) of the crop: the outline's bounds and the spaces around them, in text heights."""
     (left, top), (right, bottom) = outline.min(0), outline.max(0)
     count = len(outline) // 2
     text_height = float(np.linalg.norm(outline[:count] - outline[count:][::-1], axis=1).mean())
-    kind = rng.random()
-    if kind < 0.55:
-        spaces = rng.uniform(-0.04, 0.16, 4)
-    elif kind < 0.90:
-        spaces = rng.uniform(0.0, 0.45, 4)
-    else:
-        spaces = rng.uniform(0.0, 1.1, 4)
     left, top, right, bottom = np.array([left, top, right, bottom]) + spaces * text_height * np.array([-1, -1, 1, 1])
     return float(left), float(top), float(right), float(bottom)
+
+
+def _spaces(rng: Rng) -> NDArray[np.float64]:
+    """What annotators and detectors leave around a word on its four sides, in text heights."""
+    kind = rng.random()
+    if kind < 0.55:
+        return rng.uniform(-0.04, 0.16, 4)
+    if kind < 0.90:
+        return rng.uniform(0.0, 0.45, 4)
+    return rng.uniform(0.0, 1.1, 4)
+
+
+def _sign_spaces(rng: Rng) -> NDArray[np.float64]:
+    """The same where boxes are drawn by hand: sometimes into the word."""
+    return rng.uniform(-0.08, 0.14, 4) if rng.random() < 0.7 else rng.uniform(0.0, 0.4, 4)
 
 
 def _scale(width: float, height: float, rng: Rng) -> float:

@@ -20,11 +20,17 @@ _NOISE = np.random.default_rng(20161219).standard_normal((512, 1024), dtype=np.f
 """Drawn once: fresh noise for every crop would cost as much as the rest of it."""
 
 
-def paint(mask: Image, rng: Rng) -> Image:
-    """A picture (H, W, 3) float32 in 0..255 of the word whose coverage is ``mask`` (H, W) float32 in 0..1."""
+def paint(mask: Image, rng: Rng, sign: bool = False) -> Image:
+    """A picture (H, W, 3) float32 in 0..255 of the word whose coverage is ``mask`` (H, W) float32 in 0..1.
+
+    Args:
+        sign: its letters may be solid, as those over shops are.
+    """
     ground, ink = _colors(rng)
     image = background(mask.shape, ground, rng)
     letters = _ink(mask.shape, ink, rng)
+    if sign and rng.random() < 0.2:
+        image = _solid(image, mask, letters, rng)
     effect = rng.random()
     if effect < 0.14:
         image = _shadow(image, mask, ink, rng)
@@ -164,6 +170,19 @@ def _shadow(image: Image, mask: Image, ink: Image, rng: Rng) -> Image:
         cast = cv2.GaussianBlur(cast, (0, 0), float(rng.uniform(0.5, reach)))
     dark = np.zeros(3, np.float32) if _luminance(ink) > 90 else rng.uniform(120, 255, 3).astype(np.float32)
     return _over(image, dark, cast * np.float32(rng.uniform(0.3, 0.8)))
+
+
+def _solid(image: Image, mask: Image, letters: Image, rng: Rng) -> Image:
+    """The sides of letters that stand out from their wall, seen from aside: darker or lighter than their fronts."""
+    depth = max(1.0, float(rng.uniform(0.03, 0.12)) * mask.shape[0])
+    angle = rng.uniform(0, 2 * math.pi)
+    side = letters * np.float32(rng.uniform(0.25, 0.75) if rng.random() < 0.75 else rng.uniform(1.2, 1.5))
+    steps = np.linspace(depth, 0, 2 + round(depth))[:-1]
+    covered = np.zeros_like(mask)
+    for step in steps:
+        shift = np.array([[1, 0, step * math.cos(angle)], [0, 1, step * math.sin(angle)]], np.float32)
+        np.maximum(covered, cv2.warpAffine(mask, shift, mask.shape[::-1]), out=covered)
+    return _over(image, side, covered)
 
 
 def _outlined(image: Image, mask: Image, ink: Image, ground: Image, rng: Rng) -> Image:

@@ -50,6 +50,8 @@ class Renderer:
         split: which words and font families, see ``words.SPLITS``.
         vocabulary, language, charset: what is written, see ``words.WordSource``; with a charset, fonts that lack one
             of its letters are left out.
+        signs: share of the words that look like most words of photographs: nearly straight and upright, tightly
+            cropped, some in small capitals or solid letters. The rest is as curved and tilted as without.
     """
 
     def __init__(
@@ -60,34 +62,38 @@ class Renderer:
         vocabulary: str | Path | None = None,
         language: str = ENGLISH,
         charset: str | None = None,
+        signs: float = 0.0,
     ) -> None:
         self.words = WordSource(split, vocabulary, language, charset)
         self.fonts = FontBook(fonts, split, self.words.letters if charset else "")
-        self.seed = seed
+        self.seed, self.signs = seed, signs
 
     def __call__(self, index: int) -> SyntheticWord:
         rng = np.random.Generator(np.random.PCG64([self.seed, index]))
-        text, word, face = self._flat_word(rng)
+        sign = self.signs > 0 and rng.random() < self.signs
+        text, word, face = self._flat_word(rng, sign)
         width, height = word.ink_size
-        geometry = draw_geometry(width / height, word.characters, rng)
+        geometry = draw_geometry(width / height, word.characters, rng, sign)
         if rng.random() < 0.2:
             word = self._among_others(word, face, rng)
         text_height = _text_height(geometry)
         mask = _place(word, geometry, text_height)
         for _ in range(_PAINTS):
-            image = degrade(paint(mask, rng), text_height, rng)
+            image = degrade(paint(mask, rng, sign), text_height, rng)
             if is_legible(image, mask):
                 break
         # The camera may have taken pixels away; normalised coordinates do not mind.
         geometry = replace(geometry, size=(image.shape[1], image.shape[0]), heights=word.heights)
         return SyntheticWord(encode(image, rng), text, geometry)
 
-    def _flat_word(self, rng: Rng) -> tuple[str, FlatWord, Face]:
+    def _flat_word(self, rng: Rng, sign: bool) -> tuple[str, FlatWord, Face]:
         """A text in a face that has all its characters."""
         for _ in range(_TRIES):
             text, face = self.words.draw(rng), self.fonts.draw(rng)
             try:
-                return text, set_word(text, face, _spacing(rng)), face
+                spacing = _spacing(rng)
+                small = rng.uniform(0.65, 0.9) if sign and text.isupper() and rng.random() < 0.2 else 1.0
+                return text, set_word(text, face, spacing, small), face
             except MissingGlyph:
                 continue
         raise ValueError(f"no font with all characters of a text after {_TRIES} tries, the last one {text!r}")

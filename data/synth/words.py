@@ -89,7 +89,11 @@ class WordSource:
     def _word(self, rng: np.random.Generator) -> str:
         # Frequent words are drawn more often than by chance, rare ones far more often than in running text.
         share = rng.random() ** 2 if rng.random() < 0.5 else rng.random()
-        word = _cased(self.words[int(share * len(self.words))], rng)
+        return self.dress(self.words[int(share * len(self.words))], rng)
+
+    def dress(self, word: str, rng: np.random.Generator) -> str:
+        """A word of the vocabulary in one of the cases that signs use, sometimes with punctuation."""
+        word = _cased(word, rng)
         return _punctuated(word, rng) if rng.random() < 0.08 else word
 
 

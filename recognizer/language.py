@@ -1,0 +1,93 @@
+"""Reading with a sense of language: of the texts that a word may show, the one that is also likely as a text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recognizer.candidates import Text, candidates
+from recognizer.ctc import quick_log_probability
+from rectify.engine import Engine
+
+END = 0
+"""Class of what stands before a text's first letter and after its last; class 1 + i is the i-th character."""
+CANDIDATES = 32
+"""Texts weighed for a word."""
+LEAST = -60.0
+"""Logarithm of a probability that is as good as none."""
+
+
+@dataclass(frozen=True)
+class Weighing:
+    """How much the language counts."""
+
+    language: float
+    """Of the logarithm of a text's probability by the language network, against that of the CTC head."""
+    letter: float
+    """For every letter: without it the language prefers short texts, which are more probable as such."""
+
+
+WEIGHING = Weighing(0.6, 1.5)
+"""Tuned on held-back training words, by ``python -m train.tune_language``."""
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """The texts that one word may show."""
+
+    texts: list[Text]
+    seen: NDArray[np.float64]
+    """Natural logarithm of the probability of each by the CTC head."""
+    written: NDArray[np.float64]
+    """The same by the language network."""
+
+    def best(self, weighing: Weighing) -> int:
+        """Index of the text that is likeliest by both."""
+        lengths = np.array([len(text) for text in self.texts])
+        return int((self.seen + weighing.language * self.written + weighing.letter * lengths).argmax())
+
+    def confidence(self, index: int) -> float:
+        """Probability of a text by the CTC head alone, as a geometric mean over its characters."""
+        return float(np.exp(self.seen[index] / max(1, len(self.texts[index]))))
+
+
+class LanguageModel:
+    """Says how likely the texts near what is read are as texts.
+
+    Source: Graves and Jaitly, Towards End-to-End Speech Recognition with Recurrent Neural Networks, ICML 2014, section
+    4 (candidates scored anew with a language model); the term for the length from Hannun et al., 2014, algorithm 1.
+
+    Args:
+        network: see ``language_network.LanguageNetwork``; for the characters of the recogniser.
+    """
+
+    def __init__(self, network: Engine) -> None:
+        self._network = network
+
+    def scores(self, texts: Sequence[Sequence[int]]) -> NDArray[np.float64]:
+        """Natural logarithms (N,) of the probabilities of N texts, each classes from 1."""
+        rows = np.full((len(texts), max(1, max(map(len, texts), default=0))), END, np.int64)
+        for row, text in zip(rows, texts, strict=True):
+            row[: len(text)] = text
+        return self._network(rows).sum(1, dtype=np.float64)
+
+    def choices(self, log_probabilities: NDArray[np.floating], others: Sequence[Sequence[Text]]) -> list[Choice]:
+        """What each of N words may read.
+
+        Args:
+            log_probabilities: (N, T, 1 + characters) of a CTC head, class 0 the blank.
+            others: for each word texts from elsewhere that are weighed, too.
+        """
+        texts = [
+            list(dict.fromkeys([*candidates(frames, CANDIDATES), *more]))
+            for frames, more in zip(log_probabilities, others, strict=True)
+        ]
+        counts = [len(those) for those in texts]
+        every = [text for those in texts for text in those]
+        owners = np.repeat(np.arange(len(texts)), counts)
+        seen = np.maximum(LEAST, quick_log_probability(log_probabilities[owners], every))
+        parts = (np.split(values, np.cumsum(counts)[:-1]) for values in (seen, self.scores(every)))
+        return [Choice(*own) for own in zip(texts, *parts, strict=True)]

@@ -1,0 +1,71 @@
+"""How much the language should count when words are read: accuracy on held-back training words by its weights.
+
+    python -m train.tune_language WEIGHTS LMDB...
+
+WEIGHTS is what ``export`` or training wrote, or ``shipped``. Every 16th word of the LMDBs is read, those that the
+trainings hold back; never give it a test set. Prints word accuracy in percent (36 characters) for a grid of the two
+weights of ``recognizer.language.WEIGHING``, which holds the choice.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+
+from data.loader import find_lmdbs
+from data.reader import LmdbReader
+from recognizer.ctc import log_softmax
+from recognizer.language import Choice, LanguageModel, Weighing
+from recognizer.pipeline import Pipeline
+from recognizer.recognizer import BOTH, SURE, load_language
+from train.crops import held_back
+from train.metrics import normalize
+from train.output import table
+
+LANGUAGE = (0.0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0)
+LETTER = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("weights", metavar="WEIGHTS")
+    parser.add_argument("lmdb", nargs="+", metavar="LMDB", help="datasets to train on, or folders of them")
+    options = parser.parse_args(argv)
+    weights = None if options.weights == "shipped" else options.weights
+    try:
+        pipeline, language = Pipeline(weights, decoder=BOTH), load_language(weights)
+        words = [word for folder in find_lmdbs(options.lmdb) for word in _words(LmdbReader(folder), pipeline, language)]
+        if not words:
+            raise ValueError("no words were held back in these datasets")
+    except (ValueError, OSError) as error:
+        parser.error(str(error))
+
+    def accuracy(weighing: Weighing) -> str:
+        right = [rights[choice.best(weighing) if choice else 0] for choice, rights in words]
+        return f"{100 * sum(right) / len(right):.2f}"
+
+    rows = [[f"{weight:g}", *(accuracy(Weighing(weight, letter)) for letter in LETTER)] for weight in LANGUAGE]
+    unsure = sum(choice is not None for choice, _ in words)
+    print(f"{len(words)} words, {unsure} of them weighed; language down, letter across:\n")
+    print(table(["", *(f"{letter:g}" for letter in LETTER)], rows))
+
+
+def _words(
+    reader: LmdbReader, pipeline: Pipeline, language: LanguageModel
+) -> Iterator[tuple[Choice | None, list[bool]]]:
+    """What each held-back word may read, None where it is read for sure, and which of that is right."""
+    recognizer = pipeline.recognizer
+    for crop in held_back(reader):
+        assert crop.image is not None
+        reading = pipeline.read(crop.image)
+        if reading.confidence >= SURE:
+            yield None, [normalize(reading.text) == crop.label]
+            continue
+        heard = tuple(recognizer.charset.encode(reading.text))
+        (choice,) = language.choices(log_softmax(recognizer.logits(reading.crop[None])), [[heard]])
+        yield choice, [normalize(recognizer.charset.decode(text)) == crop.label for text in choice.texts]
+
+
+if __name__ == "__main__":
+    main()

@@ -23,6 +23,7 @@ from rectify.engine import OnnxEngine, outputs_of, pick_config
 from rectify.network import LocalizationConfig, build_localization
 from rectify.orientation_network import OrientationNetwork
 from rectify.weights_io import METADATA_KEY, WeightFile, read_weight_file
+from train.half_storage import store_in_half
 from train.weights import SUFFIX, find_safetensors, load_tensors, save_network
 
 TOLERANCE = 1e-4
@@ -140,6 +141,8 @@ def write_onnx(network: nn.Module, description: Mapping[str, Any], path: Path) -
     if _any_width(description) and not description.get("letters"):
         for output in model.graph.output:  # which the exporter declares to have as many frames as its example
             output.type.tensor_type.shape.dim[1].dim_param = "frames"
+    if "preparation" not in description:  # imported weights are not half-precision ones
+        store_in_half(model, [value.numpy() for value in network.state_dict().values() if value.ndim > 1])
     model.metadata_props.append(onnx.StringStringEntryProto(key=METADATA_KEY, value=json.dumps(dict(description))))
     onnx.save(model, path)
 

@@ -28,7 +28,9 @@ def store_in_half(model: Any, weights: Sequence[Weights]) -> int:
     Returns:
         How many tensors.
     """
-    graph, nodes, factors = model.graph, [], []
+    graph = model.graph
+    nodes: list[Any] = []
+    factors: list[Any] = []
     for tensor in graph.initializer:
         nodes += _stored(tensor, weights, factors)
     count = sum(node.op_type == "Cast" for node in nodes)

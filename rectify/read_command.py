@@ -133,8 +133,9 @@ def build_parser() -> argparse.ArgumentParser:
         "--decoder",
         choices=list(DECODERS),
         default="auto",
-        help="which head of the builtin engine reads: both is the more certain one, auto both if there are two "
-        "(default: %(default)s)",
+        help="how the builtin engine reads: by one head, by both (the more certain one), or by language (both, and "
+        "where they are not sure the likelier text); auto is the last of these that the weights can do (default: "
+        "%(default)s)",
     )
     add(
         "--lexicon",

@@ -99,7 +99,7 @@ def test_it_learns_words_from_a_list(tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = LanguageNetwork(LanguageConfig(ASCII94, 8, 32))
     charset = Charset()
-    train(network, Texts(WordSource(vocabulary=words), ["door"], charset, 48, seed=1), steps=300)
+    train(network, Texts([WordSource(vocabulary=words)], ["door"], charset, 48, seed=1), steps=300)
     with torch.inference_mode():
         word, real, string = network(padded([charset.encode(t) for t in ("table", "door", "tbale")], END)).sum(1)
     assert min(word, real) > string + 3

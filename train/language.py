@@ -1,10 +1,10 @@
 """Trains the language network, which tells words from strings of letters.
 
-    python -m train.language OUT [--language CODE | --words FILE] [--charset-file FILE] [--real LMDB...] [--steps N]
+    python -m train.language OUT [--language CODE... | --words FILE] [--charset-file FILE] [--real LMDB...] [--steps N]
 
 It learns texts alone: those that ``rectify-ocr synth`` writes, words by their frequency in running text, and with
 ``--real`` the labels of photographed words, of which every 16th is held back as in the other trainings. OUT receives
-the weights; ``rectify-ocr export OUT DIR`` makes the ONNX file.
+the weights, and may be the folder of a recogniser's run; ``rectify-ocr export OUT DIR`` makes the ONNX files.
 """
 
 from __future__ import annotations
@@ -39,15 +39,18 @@ class Texts:
     """Batches of texts, a function of the seed alone.
 
     Args:
+        sources: of words, equally often; each by falling frequency.
         real: labels; none leaves their share to the others.
     """
 
-    def __init__(self, words: WordSource, real: Sequence[str], charset: Charset, batch_size: int, seed: int) -> None:
-        self._words, self._real, self._charset = words, real, charset
+    def __init__(
+        self, sources: Sequence[WordSource], real: Sequence[str], charset: Charset, batch_size: int, seed: int
+    ) -> None:
+        self._sources, self._real, self._charset = sources, real, charset
         self._batch_size, self._seed = batch_size, seed
         # Zipf: the n-th word is about as frequent as 1 / n; a little flatter, for signs name more than they say.
-        weights = 1.0 / (20 + np.arange(len(words.words)))
-        self._ends = np.cumsum(weights / weights.sum())
+        weights = [1.0 / (20 + np.arange(len(source.words))) for source in sources]
+        self._ends = [np.cumsum(own / own.sum()) for own in weights]
 
     def __call__(self, step: int) -> Tensor:
         """(N, L) classes, filled up with ``END``."""
@@ -59,10 +62,12 @@ class Texts:
     def _draw(self, kind: int, rng: np.random.Generator) -> str:
         if kind == 2 and self._real:
             return self._real[int(rng.integers(len(self._real)))]
+        which = int(rng.integers(len(self._sources)))
+        source, ends = self._sources[which], self._ends[which]
         if kind == 1:
-            place = int(np.searchsorted(self._ends, rng.random()))
-            return self._words.dress(self._words.words[min(place, len(self._ends) - 1)], rng)
-        return self._words.draw(rng)
+            place = int(np.searchsorted(ends, rng.random()))
+            return source.dress(source.words[min(place, len(ends) - 1)], rng)
+        return source.draw(rng)
 
 
 def real_labels(folders: Sequence[str | Path], held_out: bool) -> list[str]:
@@ -77,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("out", type=Path, metavar="OUT")
     vocabulary = parser.add_mutually_exclusive_group()
     vocabulary.add_argument(
-        "--language", default=ENGLISH, metavar="CODE", help="of wordfreq's lists (default %(default)s)"
+        "--language", nargs="+", default=[ENGLISH], metavar="CODE", help=f"of wordfreq's lists (default {ENGLISH})"
     )
     vocabulary.add_argument("--words", type=Path, metavar="FILE", help="word list, one a line, frequent words first")
     parser.add_argument("--charset-file", type=Path, metavar="FILE", help="characters (default: printable ASCII)")
@@ -93,9 +98,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     characters = read_charset(args.charset_file) if args.charset_file else ASCII94
     charset = Charset(characters)
     network = LanguageNetwork(LanguageConfig(characters, units=args.units))
-    words = WordSource(vocabulary=args.words, language=args.language, charset=characters if args.charset_file else None)
+    written = characters if args.charset_file else None
+    sources = [WordSource("all", args.words, language, written) for language in args.language]
     labels = [label for label in real_labels(args.real, False) if charset.keep(label)]
-    train(network, Texts(words, labels, charset, args.batch_size, args.seed), args.steps)
+    train(network, Texts(sources, labels, charset, args.batch_size, args.seed), args.steps)
     held = [charset.encode(kept) for kept in map(charset.keep, real_labels(args.real, True)) if kept]
     if held:
         with torch.inference_mode():

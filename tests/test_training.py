@@ -134,6 +134,26 @@ def test_a_refiner_starts_from_the_rectifier_and_lowers_its_error(
     assert set(second.system.parts()) == {"rectifier", "refiner"}
 
 
+def test_deeper_networks_start_where_shallower_ones_ended(
+    tmp_path: Path, synthetic: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shallow = replace(SMALL, channels=(8, 8), blocks=(0, 1))
+    first = Training(configuration(tmp_path / "first", synthetic, steps=3, localization=shallow))
+    first.run()
+    deep = {"refiner": replace(shallow, blocks=(1, 2)), "recognizer": replace(READER, blocks=(1, 0, 2))}
+    second = Training(configuration(tmp_path / "second", synthetic, steps=5, localization=shallow, **deep))
+    second.initialize(str(tmp_path / "first"))
+    notes = capsys.readouterr().err
+    assert "refiner: starts with the features of the rectifier" in notes
+    assert "recognizer: carried over whole; more residual blocks, which start as the identity" in notes
+    picture = torch.rand(2, 3, 32, 64) * 255
+    with torch.inference_mode():
+        expected, found = (t.average.recognition.eval()(picture) for t in (first, second))  # type: ignore[union-attr]
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
+    assert _end_point_error(second) == pytest.approx(_end_point_error(first), rel=1e-4)
+    second.run()
+
+
 def _end_point_error(training: Training) -> float:
     from train.validation import Validation
 

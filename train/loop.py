@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import yaml
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
@@ -88,10 +88,10 @@ class Training:
             for note in notes:
                 complain(note)
 
-    @staticmethod
-    def _see_as_rectifier(file: WeightFile | None, network: nn.Module) -> bool:
-        """Give a refiner the rectifier's features, if there is one of its shape; it corrects nothing at first."""
-        tensors = load_tensors(file) if file else {}
+    def _see_as_rectifier(self, file: WeightFile | None, network: nn.Module) -> bool:
+        """Give a refiner the rectifier's features, if there is one of its shape or with fewer residual blocks; it
+        corrects nothing at first."""
+        tensors = self._deepened(file, "refiner")[0] if file else {}
         fresh = network.state_dict()
         if {name: value.shape for name, value in tensors.items()} != {name: v.shape for name, v in fresh.items()}:
             return False
@@ -104,17 +104,19 @@ class Training:
         old = new = file.config.get("charset", "")
         if self.system.charset and old:
             new = self.system.charset.characters
-        blocks = [description.get("blocks", ()) for description in (file.config, self.system.description(kind))]
-        tensors, added = deepen(kind, load_tensors(file), blocks[0], network.state_dict(), blocks[1])
+        tensors, added = self._deepened(file, kind)
         tensors, fresh = carry_over(tensors, old, network.state_dict(), new)
         try:
             network.load_state_dict(tensors)
         except RuntimeError as error:
             raise ValueError(f"{file.path}: does not fit the configuration: {error}") from error
         note = describe(old, new)
-        if added:
-            note += f"; {sum(blocks[1]) - sum(blocks[0])} residual blocks more, which start as the identity"
-        return fresh | added, note
+        return fresh | added, f"{note}; more residual blocks, which start as the identity" if added else note
+
+    def _deepened(self, file: WeightFile, kind: str) -> tuple[dict[str, Tensor], set[str]]:
+        """The tensors of a file for a network of the system, and the names of those of blocks that the file lacks."""
+        old, new = (description.get("blocks", ()) for description in (file.config, self.system.description(kind)))
+        return deepen(kind, load_tensors(file), old, self.system.parts()[kind].state_dict(), new)
 
     def resume(self) -> None:
         """Go on from the checkpoint of the run."""

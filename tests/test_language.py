@@ -19,7 +19,7 @@ from recognizer.language_network import LanguageConfig, LanguageNetwork
 from recognizer.network import RecognitionNetwork, RecognizerConfig
 from recognizer.recognizer import Recognizer, load_language
 from train.export import export
-from train.language import Texts, train
+from train.language import Texts, bits, main, train
 from train.losses import padded
 from train.weights import save_network
 
@@ -137,3 +137,19 @@ def test_other_characters_have_no_language(exported: Path) -> None:
     with pytest.raises(ValueError, match=r"no language network .*train\.language"):
         Recognizer(exported / "recognizer.onnx", decoder="language")
     assert Recognizer(exported / "recognizer.onnx").read(np.zeros((1, 32, 64, 3), np.uint8))
+
+
+def test_the_command_writes_weights_that_export_takes(tmp_path: Path) -> None:
+    words = tmp_path / "words.txt"
+    words.write_text("table\nchair\n")
+    small = ["--steps", "2", "--batch-size", "4", "--units", "8", "--threads", "1"]
+    main([str(tmp_path / "run"), "--words", str(words), *small])
+    assert set(export(tmp_path / "run", tmp_path / "out")) == {"language"}
+
+
+def test_bits_are_those_of_the_probabilities() -> None:
+    network = LanguageNetwork(CONFIG)
+    with torch.inference_mode():
+        network.output.weight.zero_()
+        network.output.bias.zero_()
+    assert bits(network, [[1, 2], [3]]) == pytest.approx(math.log2(4))

@@ -78,38 +78,47 @@ def real_labels(folders: Sequence[str | Path], held_out: bool) -> list[str]:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command."""
+    args = _parser().parse_args(argv)
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(args.seed)
+    written = read_charset(args.charset_file) if args.charset_file else None
+    charset = Charset(written or ASCII94)
+    network = LanguageNetwork(LanguageConfig(charset.characters, units=args.units))
+    sources = [WordSource("all", args.words, language, written) for language in args.language]
+    labels = [label for label in real_labels(args.real, False) if charset.keep(label)]
+    train(network, Texts(sources, labels, charset, args.batch_size, args.seed), args.steps)
+    held_out = [charset.encode(kept) for kept in map(charset.keep, real_labels(args.real, True)) if kept]
+    if held_out:
+        print(f"held-back labels: {bits(network, held_out):.3f} bits a letter")
+    args.out.mkdir(parents=True, exist_ok=True)
+    description = {"format": 1, "kind": "language", **asdict(network.config)}
+    save_network(args.out / f"language{SUFFIX}", network.eval(), description, torch.float32)
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("out", type=Path, metavar="OUT")
+    add = parser.add_argument
+    add("out", type=Path, metavar="OUT")
     vocabulary = parser.add_mutually_exclusive_group()
     vocabulary.add_argument(
         "--language", nargs="+", default=[ENGLISH], metavar="CODE", help=f"of wordfreq's lists (default {ENGLISH})"
     )
     vocabulary.add_argument("--words", type=Path, metavar="FILE", help="word list, one a line, frequent words first")
-    parser.add_argument("--charset-file", type=Path, metavar="FILE", help="characters (default: printable ASCII)")
-    parser.add_argument("--real", nargs="*", default=[], metavar="LMDB", help="photographed words, for their labels")
-    parser.add_argument("--steps", type=int, default=8000)
-    parser.add_argument("--batch-size", type=int, default=512)
-    parser.add_argument("--units", type=int, default=LanguageConfig.units)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--seed", type=int, default=1)
-    args = parser.parse_args(argv)
-    torch.set_num_threads(args.threads)
-    torch.manual_seed(args.seed)
-    characters = read_charset(args.charset_file) if args.charset_file else ASCII94
-    charset = Charset(characters)
-    network = LanguageNetwork(LanguageConfig(characters, units=args.units))
-    written = characters if args.charset_file else None
-    sources = [WordSource("all", args.words, language, written) for language in args.language]
-    labels = [label for label in real_labels(args.real, False) if charset.keep(label)]
-    train(network, Texts(sources, labels, charset, args.batch_size, args.seed), args.steps)
-    held = [charset.encode(kept) for kept in map(charset.keep, real_labels(args.real, True)) if kept]
-    if held:
-        with torch.inference_mode():
-            nats = -network(padded(held, END)).sum() / sum(len(text) + 1 for text in held)
-        print(f"held-back labels: {nats / math.log(2):.3f} bits a letter")
-    args.out.mkdir(parents=True, exist_ok=True)
-    description = {"format": 1, "kind": "language", **asdict(network.config)}
-    save_network(args.out / f"language{SUFFIX}", network.eval(), description, torch.float32)
+    add("--charset-file", type=Path, metavar="FILE", help="characters (default: printable ASCII)")
+    add("--real", nargs="*", default=[], metavar="LMDB", help="photographed words, for their labels")
+    add("--steps", type=int, default=8000, help="batches (default %(default)s)")
+    add("--batch-size", type=int, default=512, help="texts in a batch (default %(default)s)")
+    add("--units", type=int, default=LanguageConfig.units, help="of the LSTM (default %(default)s)")
+    add("--threads", type=int, default=2, help="of torch (default %(default)s)")
+    add("--seed", type=int, default=1, help="of weights and texts (default %(default)s)")
+    return parser
+
+
+@torch.inference_mode()
+def bits(network: LanguageNetwork, texts: Sequence[Sequence[int]]) -> float:
+    """Cross-entropy of texts in bits a letter, ends counted as letters."""
+    nats = -float(network(padded(texts, END)).sum()) / sum(len(text) + 1 for text in texts)
+    return nats / math.log(2)
 
 
 def train(network: LanguageNetwork, texts: Texts, steps: int, rate: float = 4e-3) -> None:

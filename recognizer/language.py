@@ -28,9 +28,11 @@ class Weighing:
     """Of the logarithm of a text's probability by the language network, against that of the CTC head."""
     letter: float
     """For every letter: without it the language prefers short texts, which are more probable as such."""
+    heard: float
+    """For a text that the heads have read."""
 
 
-WEIGHING = Weighing(0.6, 1.5)
+WEIGHING = Weighing(0.7, 2.5, 1.0)
 """Tuned on held-back training words, by ``python -m train.tune_language``."""
 
 
@@ -43,11 +45,14 @@ class Choice:
     """Natural logarithm of the probability of each by the CTC head."""
     written: NDArray[np.float64]
     """The same by the language network."""
+    heard: NDArray[np.bool_]
+    """Which of them the heads have read."""
 
     def best(self, weighing: Weighing) -> int:
-        """Index of the text that is likeliest by both."""
+        """Index of the text that is likeliest by all."""
         lengths = np.array([len(text) for text in self.texts])
-        return int((self.seen + weighing.language * self.written + weighing.letter * lengths).argmax())
+        merits = self.seen + weighing.language * self.written + weighing.letter * lengths
+        return int((merits + weighing.heard * self.heard).argmax())
 
     def confidence(self, index: int) -> float:
         """Probability of a text by the CTC head alone, as a geometric mean over its characters."""
@@ -74,20 +79,21 @@ class LanguageModel:
             row[: len(text)] = text
         return self._network(rows).sum(1, dtype=np.float64)
 
-    def choices(self, log_probabilities: NDArray[np.floating], others: Sequence[Sequence[Text]]) -> list[Choice]:
+    def choices(self, log_probabilities: NDArray[np.floating], heard: Sequence[Text]) -> list[Choice]:
         """What each of N words may read.
 
         Args:
             log_probabilities: (N, T, 1 + characters) of a CTC head, class 0 the blank.
-            others: for each word texts from elsewhere that are weighed, too.
+            heard: what the heads have read of each.
         """
         texts = [
-            list(dict.fromkeys([*candidates(frames, CANDIDATES), *more]))
-            for frames, more in zip(log_probabilities, others, strict=True)
+            list(dict.fromkeys([*candidates(frames, CANDIDATES), text]))
+            for frames, text in zip(log_probabilities, heard, strict=True)
         ]
         counts = [len(those) for those in texts]
         every = [text for those in texts for text in those]
         owners = np.repeat(np.arange(len(texts)), counts)
         seen = np.maximum(LEAST, quick_log_probability(log_probabilities[owners], every))
-        parts = (np.split(values, np.cumsum(counts)[:-1]) for values in (seen, self.scores(every)))
+        known = np.array([text == read for those, read in zip(texts, heard, strict=True) for text in those])
+        parts = (np.split(values, np.cumsum(counts)[:-1]) for values in (seen, self.scores(every), known))
         return [Choice(*own) for own in zip(texts, *parts, strict=True)]

@@ -209,7 +209,7 @@ class Recognizer:
         self, language: LanguageModel, logits: NDArray[np.float32], places: list[int], readings: list[Reading]
     ) -> None:
         """Replace the readings at some places where another text is likelier, seen and as a text."""
-        heard = [(tuple(self.charset.encode(readings[place].text)),) for place in places]
+        heard = [tuple(self.charset.encode(readings[place].text)) for place in places]
         choices = language.choices(log_softmax(logits), heard)
         best = [choice.best(WEIGHING) for choice in choices]
         read = [(self.charset.decode(c.texts[i]), c.confidence(i)) for c, i in zip(choices, best, strict=True)]

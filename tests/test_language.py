@@ -74,23 +74,29 @@ def test_what_fills_a_row_up_does_not_count() -> None:
 
 
 def test_the_likelier_word_wins_where_both_may_be_seen() -> None:
-    (choice,) = LanguageModel(Table(ab=-2.0, cb=-9.0)).choices(AB_OR_CB, [[]])
+    (choice,) = LanguageModel(Table(ab=-2.0, cb=-9.0)).choices(AB_OR_CB, [(3, 2)])
     assert choice.texts[:2] == [(3, 2), (1, 2)]
-    assert choice.texts[choice.best(Weighing(0.5, 0.0))] == (1, 2)
-    assert choice.texts[choice.best(Weighing(0.0, 0.0))] == (3, 2)
+    assert choice.texts[choice.best(Weighing(0.5, 0.0, 0.0))] == (1, 2)
+    assert choice.texts[choice.best(Weighing(0.0, 0.0, 0.0))] == (3, 2)
     assert choice.confidence(1) == pytest.approx(math.sqrt(0.4), abs=1e-4)
 
 
 def test_what_is_not_seen_is_not_read_however_likely() -> None:
-    (choice,) = LanguageModel(Table(bbb=-0.1)).choices(AB_OR_CB, [[(2, 2, 2)]])
+    (choice,) = LanguageModel(Table(bbb=-0.1)).choices(AB_OR_CB, [(2, 2, 2)])
     assert (2, 2, 2) in choice.texts
-    assert choice.texts[choice.best(Weighing(0.5, 1.0))] == (3, 2)
+    assert choice.texts[choice.best(Weighing(0.5, 1.0, 1.0))] == (3, 2)
+
+
+def test_what_the_heads_have_read_is_not_given_up_for_nothing() -> None:
+    (choice,) = LanguageModel(Table(ab=-2.0, cb=-3.5)).choices(AB_OR_CB, [(3, 2)])
+    assert choice.texts[choice.best(Weighing(0.5, 0.0, 0.0))] == (1, 2)
+    assert choice.texts[choice.best(Weighing(0.5, 0.0, 1.0))] == (3, 2)
 
 
 def test_letters_make_up_for_the_price_of_long_texts() -> None:
-    choice = Choice([(1,), (1, 2)], np.array([-1.0, -1.2]), np.array([-2.0, -4.0]))
-    assert choice.best(Weighing(0.5, 0.0)) == 0
-    assert choice.best(Weighing(0.5, 1.5)) == 1
+    choice = Choice([(1,), (1, 2)], np.array([-1.0, -1.2]), np.array([-2.0, -4.0]), np.array([False, False]))
+    assert choice.best(Weighing(0.5, 0.0, 0.0)) == 0
+    assert choice.best(Weighing(0.5, 1.5, 0.0)) == 1
 
 
 def test_it_learns_words_from_a_list(tmp_path: Path) -> None:
@@ -125,8 +131,8 @@ def test_weights_with_a_language_are_read_with_it(exported: Path, monkeypatch: p
     plain = Recognizer(exported, decoder="greedy").read(pictures)
     asked = Recognizer(exported).read(pictures)
     assert asked == Recognizer(exported, decoder="language").read(pictures)
-    (choice,) = load_language(exported).choices(log_softmax(Recognizer(exported).logits(pictures[:1])), [[]])
-    monkeypatch.setattr("recognizer.recognizer.WEIGHING", Weighing(0.0, 50.0))
+    (choice,) = load_language(exported).choices(log_softmax(Recognizer(exported).logits(pictures[:1])), [()])
+    monkeypatch.setattr("recognizer.recognizer.WEIGHING", Weighing(0.0, 50.0, 0.0))
     longest = Recognizer(exported).read(pictures)
     assert len(longest[0].text) == max(len(text) for text in choice.texts) > len(plain[0].text)
     monkeypatch.setattr("recognizer.recognizer.SURE", 0.0)

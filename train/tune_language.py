@@ -3,7 +3,7 @@
     python -m train.tune_language WEIGHTS LMDB...
 
 WEIGHTS is what ``export`` or training wrote, or ``shipped``. Every 16th word of the LMDBs is read, those that the
-trainings hold back; never give it a test set. Prints word accuracy in percent (36 characters) for a grid of the two
+trainings hold back; never give it a test set. Prints word accuracy in percent (36 characters) for a grid of the
 weights of ``recognizer.language.WEIGHING``, which holds the choice.
 """
 
@@ -23,7 +23,8 @@ from train.metrics import normalize
 from train.output import table
 
 LANGUAGE = (0.0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0)
-LETTER = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5)
+LETTER = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5)
+HEARD = (0.0, 1.0, 2.0)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -45,10 +46,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         right = [rights[choice.best(weighing) if choice else 0] for choice, rights in words]
         return f"{100 * sum(right) / len(right):.2f}"
 
-    rows = [[f"{weight:g}", *(accuracy(Weighing(weight, letter)) for letter in LETTER)] for weight in LANGUAGE]
     unsure = sum(choice is not None for choice, _ in words)
-    print(f"{len(words)} words, {unsure} of them weighed; language down, letter across:\n")
-    print(table(["", *(f"{letter:g}" for letter in LETTER)], rows))
+    print(f"{len(words)} words, {unsure} of them weighed; language down, letter across")
+    for heard in HEARD:
+        rows = [[f"{a:g}", *(accuracy(Weighing(a, b, heard)) for b in LETTER)] for a in LANGUAGE]
+        print(f"\nheard {heard:g}:\n\n{table(['', *(f'{letter:g}' for letter in LETTER)], rows)}")
 
 
 def _words(
@@ -63,7 +65,7 @@ def _words(
             yield None, [normalize(reading.text) == crop.label]
             continue
         heard = tuple(recognizer.charset.encode(reading.text))
-        (choice,) = language.choices(log_softmax(recognizer.logits(reading.crop[None])), [[heard]])
+        (choice,) = language.choices(log_softmax(recognizer.logits(reading.crop[None])), [heard])
         yield choice, [normalize(recognizer.charset.decode(text)) == crop.label for text in choice.texts]
 
 

@@ -15,6 +15,7 @@ from recognizer.charset import read_charset
 
 EXAMPLES = """examples:
   rectify-ocr synth words.lmdb --count 100000 --seed 1 --fonts ~/fonts
+  rectify-ocr synth signs.lmdb --count 100000 --seed 1 --signs 1 --fonts ~/fonts        (nearly straight, as most words)
   rectify-ocr synth more.lmdb --count 100000 --seed 1 --start 100000 --fonts ~/fonts    (goes on where the first ended)
   rectify-ocr synth greek.lmdb --count 100000 --seed 1 --language el --charset-file greek.txt --fonts ~/fonts
   rectify-ocr synth test.lmdb --count 2000 --seed 2 --split unseen --fonts ~/fonts      (words and fonts kept for tests)

@@ -17,7 +17,9 @@ from data.loader import Source
 from recognizer.attention_network import AttentionConfig
 from recognizer.network import RecognizerConfig
 from rectify.network import LocalizationConfig
+from rectify.weights_io import read_weight_file
 from train import checkpoint
+from train.calibrate import store
 from train.config import Config, Losses, Sampling
 from train.loop import Training
 from train.train_command import main
@@ -175,6 +177,20 @@ def test_an_exported_run_starts_another(tmp_path: Path, synthetic: Path) -> None
     first = state(tmp_path / "first")
     for name, value in second.system.state_dict().items():
         assert torch.equal(value, first[f"average.{name}"])
+
+
+def test_a_run_keeps_the_calibration_of_the_weights_it_starts_from(tmp_path: Path, synthetic: Path) -> None:
+    Training(configuration(tmp_path / "first", synthetic, steps=1)).run()
+    store(read_weight_file(tmp_path / "first" / "recognizer.safetensors"), 0.4)
+    second = Training(configuration(tmp_path / "second", synthetic, steps=2))
+    second.initialize(str(tmp_path / "first"))
+    second.run(until=1)
+    resumed = Training(configuration(tmp_path / "second", synthetic, steps=2))
+    resumed.resume()
+    resumed.run()
+    described = read_weight_file(tmp_path / "second" / "recognizer.safetensors").config
+    assert described["confidence_temperature"] == 0.4
+    assert "confidence_temperature" not in read_weight_file(tmp_path / "second" / "attention.safetensors").config
 
 
 def test_weights_of_another_shape_are_refused(tmp_path: Path, synthetic: Path) -> None:

@@ -23,11 +23,10 @@ from data.reader import LmdbReader
 from recognizer.pipeline import Pipeline
 from rectify.read_command import DECODERS
 from rectify.weights_io import METADATA_KEY, WeightFile, find_weights, read_weight_file
-from train.calibration import expected_calibration_error, fit_temperature
+from train.calibration import KEY, expected_calibration_error, fit_temperature
 from train.crops import held_back
 from train.metrics import normalize
 
-KEY = "confidence_temperature"
 KINDS = {"ctc": "recognizer", "attention": "attention"}
 """Which weights hold the temperature of a decoder."""
 

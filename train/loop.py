@@ -22,6 +22,7 @@ from tqdm import tqdm
 from data.loader import Batch, BatchDataset, View, training_loader
 from rectify.weights_io import WeightFile
 from train import checkpoint, distributed
+from train.calibration import KEY
 from train.carry_over import carry_over, describe
 from train.config import Config, as_tree
 from train.deepen import deepen
@@ -82,6 +83,9 @@ class Training:
             fresh, note = self._load(files[kind], kind, network)
             notes.append(f"{kind}: {note}")
             self._carried |= parameters_of({kind: network}).keys() - {f"{kind}.{name}" for name in fresh}
+            if KEY in files[kind].config:  # else whoever asks for more where a reading is not sure would not be asked
+                self.system.inherited[kind] = {KEY: files[kind].config[KEY]}
+        self.average.inherited = self.system.inherited
         self.average.load_state_dict(self.system.state_dict())
         self.optimizer = self._optimizer()
         if distributed.rank() == 0:
@@ -122,6 +126,7 @@ class Training:
         """Go on from the checkpoint of the run."""
         tensors, notes = checkpoint.read(self.out / checkpoint.FILE)
         self._carried = frozenset(notes.get("carried", ()))
+        self.system.inherited = self.average.inherited = notes.get("inherited", {})
         self.optimizer = self._optimizer()
         checkpoint.restore(tensors, self.system, self.average, self.optimizer)
         self.step = notes["step"]
@@ -129,7 +134,11 @@ class Training:
     def save(self) -> None:
         """Write the state to go on from, and the averaged weights to read with."""
         state = self.out / checkpoint.FILE
-        notes = {"config": as_tree(self.config), "carried": sorted(self._carried)}
+        notes = {
+            "config": as_tree(self.config),
+            "carried": sorted(self._carried),
+            "inherited": self.system.inherited,
+        }
         checkpoint.save(state, self.step, self.system, self.average, self.optimizer, **notes)
         for part, network in self.average.parts().items():
             save_network(self.out / f"{part}{SUFFIX}", network, self.average.description(part), torch.float32)

@@ -49,6 +49,8 @@ class System(nn.Module):
             first = config.localization
             config = replace(config, refiner=replace(config.refiner, rows=first.rows, cols=first.cols))
         self.config = config
+        self.inherited: dict[str, dict[str, Any]] = {}
+        """What descriptions hold of the weights that these started from, by kind of network."""
         self.localization = build_localization(config.localization) if config.rectify else None
         self.refiner = build_localization(config.refiner) if config.rectify and config.refiner else None
         self.recognition: nn.Module | None = None
@@ -232,6 +234,9 @@ class System(nn.Module):
 
     def description(self, part: str) -> dict[str, Any]:
         """What the weights of a part say of themselves."""
+        return {**self._shape(part), **self.inherited.get(part, {})}
+
+    def _shape(self, part: str) -> dict[str, Any]:
         if part == "rectifier":
             return {"format": 1, "kind": part, **asdict(self.config.localization)}
         if self.config.refiner is not None and part == "refiner":

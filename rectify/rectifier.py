@@ -38,7 +38,7 @@ LEAST_BEND = 10.0
 ``python -m train.tune_harmless``."""
 
 LEAST_FILL = 0.5
-"""A word that fills less of its crop, with the margin around it, is cut out in any case."""
+"""A word that fills no more of its crop, with the margin around it, is cut out in any case."""
 
 ASLANT = 20.0
 """Degrees by which a word is turned in its crop from which the network looks at it again once it lies straight."""
@@ -254,13 +254,14 @@ class Rectifier:
         if self.least_bend > 0 and is_tall(image) and x >= abs(y):
             return strength, False
         upside_down = bool(x < 0)  # lies as straight as upright ones
-        return strength, upside_down or strength >= self.least_bend or self._fill(image, points) < LEAST_FILL
+        return strength, upside_down or strength >= self.least_bend or self._fill(image, points) <= LEAST_FILL
 
     def _fill(self, image: Image, points: NDArray[np.float32]) -> float:
         """The share of the crop that the word and its margin take."""
         length, height = text_shape(points.astype(np.float64), self.rows, self.cols)
         framed = length * (1 + 2 * self.margin[0]) * height * (1 + 2 * self.margin[1])
-        return float(framed / (image.shape[0] * image.shape[1]))
+        # Rounded, so that half a crop is half of it on every processor.
+        return round(float(framed / (image.shape[0] * image.shape[1])), 6)
 
 
 def flatten(

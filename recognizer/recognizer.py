@@ -38,6 +38,10 @@ AUTO = "auto"
 ``both`` if they have two heads."""
 
 
+TEMPERATURE = "confidence_temperature"
+"""Key of a weight file's description under which a calibrated head keeps the temperature of its confidences."""
+
+
 @dataclass(frozen=True)
 class Reading:
     """What a word reads."""
@@ -102,7 +106,7 @@ class Recognizer:
             self._attention = load_engine(head, threads, build_attention)
         self._language: LanguageModel | None = None
         if decoder == LANGUAGE:
-            self._language = load_language(weights)
+            self._language = _open_language(language, file, threads)
         self._lexicon = lexicon
         if lexicon is not None:
             self._check_lexicon(lexicon)
@@ -257,7 +261,7 @@ class Recognizer:
 
     @staticmethod
     def _calibrated(config: Mapping[str, Any], read: list[tuple[str, float]]) -> list[Reading]:
-        temperature = float(config.get("confidence_temperature", 1.0))
+        temperature = float(config.get(TEMPERATURE, 1.0))
         return [Reading(text, confidence ** (1 / temperature)) for text, confidence in read]
 
     def _words(self, logits: NDArray[np.float32], lexicons: Sequence[Lexicon]) -> list[tuple[str, float]]:
@@ -286,10 +290,14 @@ def load_language(weights: str | os.PathLike[str] | None = None) -> LanguageMode
         FileNotFoundError, ValueError: there is none.
     """
     file = select_weights(weights, "recognizer", __file__)
-    found = _find_language(file, companions(weights, file))
+    return _open_language(_find_language(file, companions(weights, file)), file)
+
+
+def _open_language(found: WeightFile | None, file: WeightFile, threads: int = 1) -> LanguageModel:
+    """The language model of what ``_find_language`` found for a recogniser's file."""
     if found is None:
         raise ValueError(f"{file.path}: no language network for these characters; `python -m train.language` makes one")
-    return LanguageModel(load_engine(found, build=build_language))
+    return LanguageModel(load_engine(found, threads, build_language))
 
 
 def _find_language(file: WeightFile, beside: Mapping[str, WeightFile]) -> WeightFile | None:

@@ -21,9 +21,10 @@ import numpy as np
 from data.loader import find_lmdbs
 from data.reader import LmdbReader
 from recognizer.pipeline import Pipeline
+from recognizer.recognizer import TEMPERATURE as KEY
 from rectify.read_command import DECODERS
 from rectify.weights_io import METADATA_KEY, WeightFile, find_weights, read_weight_file
-from train.calibration import KEY, expected_calibration_error, fit_temperature
+from train.calibration import expected_calibration_error, fit_temperature
 from train.crops import held_back
 from train.metrics import normalize
 

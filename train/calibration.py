@@ -7,8 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-KEY = "confidence_temperature"
-"""Of a weight file's description: the temperature of its head's confidences."""
 BINS = 15
 LEAST = 1e-12
 """Confidences are kept this far from 0 and 1 where logarithms of them are taken."""

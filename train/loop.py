@@ -20,9 +20,9 @@ from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
 from data.loader import Batch, BatchDataset, View, training_loader
+from recognizer.recognizer import TEMPERATURE
 from rectify.weights_io import WeightFile
 from train import checkpoint, distributed
-from train.calibration import KEY
 from train.carry_over import carry_over, describe
 from train.config import Config, as_tree
 from train.deepen import deepen
@@ -83,8 +83,9 @@ class Training:
             fresh, note = self._load(files[kind], kind, network)
             notes.append(f"{kind}: {note}")
             self._carried |= parameters_of({kind: network}).keys() - {f"{kind}.{name}" for name in fresh}
-            if KEY in files[kind].config:  # else whoever asks for more where a reading is not sure would not be asked
-                self.system.inherited[kind] = {KEY: files[kind].config[KEY]}
+            # Else whoever is asked where a reading is not sure would not be asked.
+            if TEMPERATURE in files[kind].config:
+                self.system.inherited[kind] = {TEMPERATURE: files[kind].config[TEMPERATURE]}
         self.average.inherited = self.system.inherited
         self.average.load_state_dict(self.system.state_dict())
         self.optimizer = self._optimizer()

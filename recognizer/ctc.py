@@ -62,12 +62,19 @@ def confidence(logits: Logits, texts: Sequence[Sequence[int]]) -> list[float]:
 
 
 def quick_log_probability(
-    log_probabilities: NDArray[np.floating], texts: Sequence[Sequence[int]]
+    log_probabilities: NDArray[np.floating], texts: Sequence[Sequence[int]], owners: NDArray[np.integer] | None = None
 ) -> NDArray[np.float64]:
-    """``log_probability`` (N,) of normalized logits (N, T, C) in plain products, in a fraction of the time; texts of no
-    account may become -inf."""
+    """``log_probability`` (N,) of normalized logits in plain products, in a fraction of the time; texts of no account
+    may become -inf.
+
+    Args:
+        log_probabilities: (samples, T, C).
+        texts: N sequences of class indices from 1.
+        owners: (N,) sample of each text; without them there is one text a sample.
+    """
     labels, states, skips = _alignments(texts)
-    scores = np.take_along_axis(log_probabilities, labels[:, None, :], axis=2).swapaxes(0, 1)
+    owners = np.arange(len(texts)) if owners is None else owners
+    scores = log_probabilities.swapaxes(0, 1)[:, owners[:, None], labels]
     # Relative to its most probable state, each frame of a good alignment has a factor near one.
     best = scores.max(-1, keepdims=True)
     factors = np.exp(scores - best)

@@ -93,7 +93,7 @@ class LanguageModel:
         counts = [len(those) for those in texts]
         every = [text for those in texts for text in those]
         owners = np.repeat(np.arange(len(texts)), counts)
-        seen = np.maximum(LEAST, quick_log_probability(log_probabilities[owners], every))
+        seen = np.maximum(LEAST, quick_log_probability(log_probabilities, every, owners))
         known = np.array([text == read for those, read in zip(texts, heard, strict=True) for text in those])
         parts = (np.split(values, np.cumsum(counts)[:-1]) for values in (seen, self.scores(every), known))
         return [Choice(*own) for own in zip(texts, *parts, strict=True)]

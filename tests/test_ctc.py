@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from recognizer.ctc import beam, confidence, greedy, log_probability, log_softmax
+from recognizer.ctc import beam, confidence, greedy, log_probability, log_softmax, quick_log_probability
 
 seeds = st.integers(0, 10_000)
 
@@ -148,3 +148,10 @@ def test_no_samples() -> None:
 
 def test_log_softmax_sums_to_one() -> None:
     np.testing.assert_allclose(np.exp(log_softmax(random_logits(0) * 1000)).sum(-1), 1)
+
+
+def test_quick_log_probabilities_of_several_texts_a_sample_are_the_exact_ones() -> None:
+    logits = np.random.default_rng(0).normal(size=(2, 12, 4))
+    texts, owners = [[1, 2], [3], [2, 2, 1]], np.array([1, 0, 1])
+    quick = quick_log_probability(log_softmax(logits), texts, owners)
+    np.testing.assert_allclose(quick, log_probability(logits[owners], texts), atol=1e-9)

@@ -56,6 +56,11 @@ def test_a_recognizer_declares_any_number_of_frames(exported: Path) -> None:
         assert [bool(axis.dim_param) for axis in output.type.tensor_type.shape.dim] == [True, True, False]
 
 
+def test_nothing_of_the_exporters_notes_is_kept(exported: Path) -> None:
+    graph = onnx.load(exported / "recognizer.onnx").graph
+    assert not graph.value_info and not any(node.metadata_props or node.doc_string for node in graph.node)
+
+
 @pytest.mark.parametrize(("kind", "shape"), [("rectifier", (5, 32, 96, 3)), ("recognizer", (2, 32, 208, 3))])
 def test_onnx_equals_torch_on_pictures_it_was_not_checked_on(exported: Path, kind: str, shape: tuple[int, ...]) -> None:
     pictures = np.random.default_rng(9).integers(0, 256, shape, dtype=np.uint8)

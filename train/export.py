@@ -141,10 +141,19 @@ def write_onnx(network: nn.Module, description: Mapping[str, Any], path: Path) -
     if _any_width(description) and not description.get("letters"):
         for output in model.graph.output:  # which the exporter declares to have as many frames as its example
             output.type.tensor_type.shape.dim[1].dim_param = "frames"
+    _forget_sources(model)
     if "preparation" not in description:  # imported weights are not half-precision ones
         store_in_half(model, [value.numpy() for value in network.state_dict().values() if value.ndim > 1])
     model.metadata_props.append(onnx.StringStringEntryProto(key=METADATA_KEY, value=json.dumps(dict(description))))
     onnx.save(model, path)
+
+
+def _forget_sources(model: Any) -> None:
+    """Drop what the exporter notes of the Python lines behind each node: of an unrolled graph half the file."""
+    for node in model.graph.node:
+        node.ClearField("metadata_props")
+        node.ClearField("doc_string")
+    model.graph.ClearField("value_info")
 
 
 def _program(network: nn.Module, names: tuple[str, ...], axes: dict[int, Any], example: np.ndarray) -> Any:

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from recognizer.charset import Charset
 from recognizer.ctc import Logits, log_probability, log_softmax
 from recognizer.ctc_prefixes import CtcPrefixes
-from recognizer.lexicon_search import PrefixScorer, search
-from recognizer.trie import NO_WORD, Trie
+from recognizer.lexicon_search import search
+from recognizer.trie import Trie
 
 LONGEST = 250
 """Characters of a word; a longer line is no word, and the trie's table is as wide as the longest."""
@@ -89,13 +89,6 @@ class Lexicon:
             self._spelled[charset] = SpelledLexicon(keys, charset)
         return self._spelled[charset]
 
-    def best(self, scorer: PrefixScorer, charset: Charset) -> tuple[str, float]:
-        """The most probable word for one crop and its confidence, with any head's scorer (see ``PrefixScorer``).
-
-        Symbols of the scorer are those of ``spelled(charset)``. No word, confidence 0, where all are impossible.
-        """
-        return self._answer(*search(self.spelled(charset).trie, scorer), charset)
-
     def read_ctc(self, logits: Logits, charset: Charset) -> list[tuple[str, float]]:
         """The most probable word for each of N crops, exactly, and its confidence.
 
@@ -106,15 +99,21 @@ class Lexicon:
             Word and confidence: the probability of the word, summed over all alignments and both cases of each
             character, as a geometric mean over its characters. No word, confidence 0, where none fits in T frames.
         """
+        return [self._answer(nearest, charset) for nearest in self.nearest(logits, charset, 1)]
+
+    def nearest(self, logits: Logits, charset: Charset, count: int) -> list[list[tuple[int, float]]]:
+        """The most probable words for each of N crops: index and log probability of up to ``count``, the best first;
+        see ``read_ctc``."""
         spelled = self.spelled(charset)
-        answers = []
+        nearest = []
         for frames in spelled.fold(log_softmax(logits)):
-            word, score = search(spelled.trie, CtcPrefixes(frames))
-            if word == NO_WORD:  # too improbable for the search's arithmetic, or too long for the frames
+            found = search(spelled.trie, CtcPrefixes(frames), count)
+            if not found:  # too improbable for the search's arithmetic, or too long for the frames
                 scores = self._scores(frames, spelled)
-                word, score = int(scores.argmax()), float(scores.max())
-            answers.append(self._answer(word, score, charset))
-        return answers
+                order = np.argsort(-scores, kind="stable")[:count]
+                found = [(int(word), float(scores[word])) for word in order if scores[word] > -np.inf]
+            nearest.append(found)
+        return nearest
 
     def log_probabilities(self, logits: Logits, charset: Charset) -> NDArray[np.float64]:
         """Log probability (N, words) of every word for each of N crops; see ``read_ctc``."""
@@ -127,9 +126,10 @@ class Lexicon:
         with np.errstate(invalid="ignore"):
             return np.concatenate([log_probability(frames[None], part, normalized=True) for part in parts])
 
-    def _answer(self, word: int, score: float, charset: Charset) -> tuple[str, float]:
-        if word == NO_WORD or score == -np.inf:
+    def _answer(self, nearest: Sequence[tuple[int, float]], charset: Charset) -> tuple[str, float]:
+        if not nearest:
             return "", 0.0
+        word, score = nearest[0]
         length = len(self.spelled(charset).words[word])
         return self.words[word], float(np.exp(min(0.0, score / length)))
 
@@ -157,10 +157,20 @@ class SpelledLexicon:
         order = np.argsort(self.symbols, kind="stable")
         self._classes = order[self.symbols[order] >= 0]
         self._starts = np.searchsorted(self.symbols[self._classes], np.arange(1 + len(numbers)))
+        small = [(symbol, c) for c, symbol in enumerate(classes, start=1) if _is_small(charset.characters[c - 1])]
+        capital = [(symbol, c) for c, symbol in enumerate(classes, start=1) if (symbol, c) not in small]
+        self._small, self._capital = dict(capital) | dict(small), dict(small) | dict(capital)
 
     def fold(self, log_probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
         """Log probabilities of classes (N, T, 1 + characters) as those of symbols (N, T, 1 + symbols)."""
         return np.asarray(np.logaddexp.reduceat(log_probabilities[..., self._classes], self._starts, axis=-1))
+
+    def cases(self, word: int) -> list[tuple[int, ...]]:
+        """Classes of a word in small letters, in capitals, and with the first letter a capital, as far as they differ
+        and the charset has both cases."""
+        small = tuple(self._small[symbol] for symbol in self.words[word])
+        capital = tuple(self._capital[symbol] for symbol in self.words[word])
+        return list(dict.fromkeys([small, capital, capital[:1] + small[1:]]))
 
 
 class _Matching(dict[str, str]):
@@ -176,6 +186,10 @@ class _Matching(dict[str, str]):
             parts = [_folded(part) for part in unicodedata.normalize("NFKD", character)]
         self[character] = "".join(part for part in parts if part in self._known)
         return self[character]
+
+
+def _is_small(character: str) -> bool:
+    return character == _folded(character)
 
 
 def _folded(character: str) -> str:

@@ -1,7 +1,8 @@
-"""The most probable word of a trie for one crop, whatever head scores it."""
+"""The most probable words of a trie for one crop, whatever head scores it."""
 
 from __future__ import annotations
 
+import heapq
 from typing import Protocol
 
 import numpy as np
@@ -41,17 +42,18 @@ class PrefixScorer(Protocol):
         """
 
 
-def search(trie: Trie, scorer: PrefixScorer) -> tuple[int, float]:
-    """The most probable word, found by following the most promising prefixes first.
+def search(trie: Trie, scorer: PrefixScorer, count: int = 1) -> list[tuple[int, float]]:
+    """The most probable words, found by following the most promising prefixes first.
 
     No word can be more probable than the bound of its prefix, so the search ends, and is exact, when no prefix's bound
-    is above the best word (A*; for CTC Graves et al., ICML 2006, section 3.2, prefix search decoding). On crops that
-    read like noise it stops after ``MOST`` prefixes with the best word so far.
+    is above the least of the ``count`` best words (A*; for CTC Graves et al., ICML 2006, section 3.2, prefix search
+    decoding). On crops that read like noise it stops after ``MOST`` prefixes with the best words so far.
 
     Returns:
-        Index of the word and its log probability; ``NO_WORD`` and -inf if every word is impossible.
+        Index and log probability of up to ``count`` words, the most probable first; impossible ones are left out.
     """
-    word, best = NO_WORD, -np.inf
+    found: list[tuple[float, int]] = []  # a heap, the least probable on top
+    least = -np.inf
     # Prefixes to score: their node, the number of the prefix before it, and their bound.
     nodes, before, bounds = np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
     chosen = np.array([ROOT])
@@ -59,17 +61,20 @@ def search(trie: Trie, scorer: PrefixScorer) -> tuple[int, float]:
     scored = 0
     while True:
         ends = np.where(trie.words[chosen] == NO_WORD, -np.inf, whole)
-        if ends.max() > best:
-            best, word = float(ends.max()), int(trie.words[chosen[ends.argmax()]])
+        for place in np.flatnonzero(ends > least).tolist():
+            heapq.heappush(found, (float(ends[place]), int(trie.words[chosen[place]])))
+        while len(found) > count:
+            heapq.heappop(found)
+        least = found[0][0] if len(found) == count else -np.inf
         children, parents = trie.children(chosen)
         nodes = np.concatenate([nodes, children])
         before = np.concatenate([before, scored + parents])
         bounds = np.concatenate([bounds, longer[parents, trie.symbols[children]]])
         scored += len(chosen)
-        promising = bounds > best
+        promising = bounds > least
         nodes, before, bounds = nodes[promising], before[promising], bounds[promising]
         if not len(nodes) or scored > MOST:
-            return word, best
+            return [(word, score) for score, word in sorted(found, reverse=True)]
         together = max(TOGETHER, scored // 4)  # a search that takes long takes larger steps
         order = np.argpartition(-bounds, together)[:together] if len(bounds) > together else slice(None)
         chosen = nodes[order]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,9 @@ from recognizer.charset import Charset
 from recognizer.ctc import DECODERS, Decoded, Logits, log_softmax
 from recognizer.language import WEIGHING, LanguageModel
 from recognizer.lexicon import Lexicon
+from recognizer.lexicon_spelling import near_words
 from recognizer.preparation import Preparation
+from recognizer.spelling import Speller
 from rectify.engine import Engine, load_engine, pick_config
 from rectify.images import Image
 from rectify.shape import sample_width
@@ -27,8 +29,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-ATTENTION, BOTH = "attention", "both"
-"""Names of the decoders that read with the attention head: alone, or beside the CTC head."""
+ATTENTION, ATTENTION_BEAM, BOTH = "attention", "attention-beam", "both"
+"""Names of the decoders that read with the attention head: alone, alone by beam search, or beside the CTC head."""
 SURE = 0.9
 """Confidence from which nobody else is asked: the attention head costs half as much again as CTC alone."""
 LANGUAGE = "language"
@@ -58,13 +60,15 @@ class Recognizer:
     Args:
         weights: a weight file or folder; None takes the shipped ones.
         threads: of the network.
-        decoder: ``greedy`` or ``beam`` for the CTC head, ``attention`` for the attention head, ``both`` for the more
-            certain of the two where the first is not sure by itself, read greedily; ``language`` for the same, or
-            ``greedy`` of weights with one head, and where that is not sure either the most likely of the texts near by
-            (see ``language.LanguageModel``). Imported weights with an attention head know only ``greedy``. ``auto`` is
-            ``language`` where there is a language network for these characters, shipped or beside the weights, else
-            ``both`` where the weights have two heads, else ``greedy``; and ``greedy`` with a lexicon.
-        lexicon: words that a text can be. The most probable of them by the CTC head is read, whatever the decoder.
+        decoder: ``greedy`` or ``beam`` for the CTC head, ``attention`` or ``attention-beam`` for the attention head,
+            ``both`` for the more certain of the two where the first is not sure by itself, read greedily; ``language``
+            for the same, or ``greedy`` of weights with one head, and where that is not sure either the most likely of
+            the texts near by (see ``language.LanguageModel``). Imported weights with an attention head know only
+            ``greedy``. ``auto`` is ``language`` where there is a language network for these characters, shipped or
+            beside the weights, else ``both`` where the weights have two heads, else ``greedy``.
+        lexicon: words that a text can be. Of these the CTC head's most probable one is read, exactly; the attention
+            head chooses among the eight most probable ones, and with both heads, where the first is not sure,
+            the product of the two probabilities does.
 
     Raises:
         FileNotFoundError, ValueError: no weights there, none of a recogniser, no such decoder, or a lexicon that the
@@ -82,7 +86,7 @@ class Recognizer:
         decoder: str = AUTO,
         lexicon: Lexicon | None = None,
     ) -> None:
-        known = (AUTO, *DECODERS, ATTENTION, BOTH, LANGUAGE)
+        known = (AUTO, *DECODERS, ATTENTION, ATTENTION_BEAM, BOTH, LANGUAGE)
         if decoder not in known:
             raise ValueError(f"no decoder {decoder!r}; there are {', '.join(known)}")
         file = select_weights(weights, "recognizer", __file__)
@@ -90,7 +94,6 @@ class Recognizer:
         language = _find_language(file, beside)
         if decoder == AUTO:
             decoder = LANGUAGE if language else BOTH if "attention" in beside else "greedy"
-            decoder = decoder if lexicon is None else "greedy"
         self._engine: Engine = load_engine(file, threads, build_network)
         self.config = self._engine.config
         self.charset = Charset(self.config["charset"])
@@ -104,8 +107,12 @@ class Recognizer:
         if decoder in (ATTENTION, BOTH) or (decoder == LANGUAGE and "attention" in beside):
             head = select_weights(weights, "attention", __file__)
             self._attention = load_engine(head, threads, build_attention)
+        self._threads = threads
+        self._spelling = _find_spelling(beside)
+        if decoder == ATTENTION_BEAM or (decoder == ATTENTION and lexicon is not None):
+            self._speller  # noqa: B018 - what is missing is told now
         self._language: LanguageModel | None = None
-        if decoder == LANGUAGE:
+        if decoder == LANGUAGE and lexicon is None:
             self._language = _open_language(language, file, threads)
         self._lexicon = lexicon
         if lexicon is not None:
@@ -196,7 +203,9 @@ class Recognizer:
         """Flat words of one width."""
         logits, *features = self._outputs(images)
         if lexicons is not None:
-            return self._readings(logits, lexicons)
+            return self._find_words(logits, features, lexicons)
+        if self._decoder == ATTENTION_BEAM:
+            return self._calibrated(self._speller.config, self._decoded(self._speller.beam(features[0])))
         if self._attention and self._decoder == ATTENTION:
             return self._attend(self._attention, features[0])
         readings = self._readings(logits, None)
@@ -225,7 +234,41 @@ class Recognizer:
     def _attend(self, head: Engine, features: NDArray[np.float32]) -> list[Reading]:
         """Readings of the attention head."""
         read = attention.both_ways(head(features), len(self.charset))
-        return self._calibrated(head.config, [(self.charset.decode(indices), c) for indices, c in read])
+        return self._calibrated(head.config, self._decoded(read))
+
+    def _find_words(
+        self, logits: NDArray[np.float32], features: Sequence[NDArray[np.float32]], lexicons: Sequence[Lexicon]
+    ) -> list[Reading]:
+        """The word of its lexicon that each crop shows, by the heads that the decoder asks."""
+        readings = self._readings(logits, lexicons)
+        alone = self._decoder in (ATTENTION, ATTENTION_BEAM)
+        asked = list(range(len(readings))) if alone else _unsure(readings)
+        if self._decoder in DECODERS or not asked or not (alone or self._spelling):
+            return readings
+        known = [lexicons[index] for index in asked]
+        for index, near in zip(
+            asked, near_words(self._speller, logits[asked], features[0][asked], known, self.charset), strict=True
+        ):
+            if near is not None:
+                word, seen, spelled = near.best(alone)
+                by_attention = self._calibrated(self._speller.config, [(word, spelled)])
+                by_either = by_attention + ([] if alone else self._calibrated(self.config, [(word, seen)]))
+                readings[index] = max(by_either, key=lambda one: one.confidence)
+        return readings
+
+    @cached_property
+    def _speller(self) -> Speller:
+        """The attention head asked about given texts, loaded when the first crop needs it.
+
+        Raises:
+            ValueError: these weights do not hold what that takes.
+        """
+        if self._spelling is None:
+            raise ValueError("the attention head cannot be asked about given texts: these weights hold no `spelling`")
+        return Speller(load_engine(self._spelling, self._threads, build_attention))
+
+    def _decoded(self, read: Decoded) -> list[tuple[str, float]]:
+        return [(self.charset.decode(indices), confidence) for indices, confidence in read]
 
     def _read_prepared(
         self,
@@ -253,10 +296,7 @@ class Recognizer:
         return [readings[index] for index in range(len(prepared))]
 
     def _readings(self, logits: NDArray[np.float32], lexicons: Sequence[Lexicon] | None) -> list[Reading]:
-        if lexicons is None:
-            read = [(self.charset.decode(indices), confidence) for indices, confidence in self._decode(logits)]
-        else:
-            read = self._words(logits, lexicons)
+        read = self._decoded(self._decode(logits)) if lexicons is None else self._words(logits, lexicons)
         return self._calibrated(self.config, read)
 
     @staticmethod
@@ -308,6 +348,12 @@ def _find_language(file: WeightFile, beside: Mapping[str, WeightFile]) -> Weight
     shipped = Path(__file__).parent / "weights" / "language.onnx"
     found = beside.get("language") or (read_weight_file(shipped) if shipped.is_file() else None)
     return found if found and found.config["charset"] == file.config["charset"] else None
+
+
+def _find_spelling(beside: Mapping[str, WeightFile]) -> WeightFile | None:
+    """What can be asked about given texts: in torch the attention head itself, in ONNX a graph of its own."""
+    head = beside.get("attention")
+    return beside.get("spelling") if head is None or head.onnx else head
 
 
 def make_decoder(name: str, config: Mapping[str, Any], characters: int) -> Callable[[Logits], Decoded]:

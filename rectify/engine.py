@@ -25,10 +25,14 @@ class Engine(Protocol):
     config: Mapping[str, Any]
     """What the weight file says of itself."""
 
-    def __call__(self, batch: Array) -> NDArray[np.float32]:
-        """uint8 (N, H, W, 3) RGB, what another network gave, or texts, to the network's output (N, ...)."""
+    def __call__(self, *batches: Array) -> NDArray[np.float32]:
+        """uint8 (N, H, W, 3) RGB, what another network gave, or texts, to the network's output (N, ...).
 
-    def outputs(self, batch: Array) -> list[NDArray[np.float32]]:
+        Args:
+            batches: one for each input of the network, which is one for most.
+        """
+
+    def outputs(self, *batches: Array) -> list[NDArray[np.float32]]:
         """Everything that the network gives, its output first."""
 
 
@@ -70,16 +74,17 @@ class OnnxEngine:
             self._session = onnxruntime.InferenceSession(str(weights.path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime's exceptions have no base of their own
             raise ValueError(f"{weights.path}: ONNX Runtime cannot load it: {str(error).splitlines()[0]}") from error
-        self._input = self._session.get_inputs()[0].name
+        self._inputs = [given.name for given in self._session.get_inputs()]
         self.config: Mapping[str, Any] = weights.config
 
-    def __call__(self, batch: Array) -> NDArray[np.float32]:
+    def __call__(self, *batches: Array) -> NDArray[np.float32]:
         """See ``Engine``."""
-        return self.outputs(batch)[0]
+        return self.outputs(*batches)[0]
 
-    def outputs(self, batch: Array) -> list[NDArray[np.float32]]:
+    def outputs(self, *batches: Array) -> list[NDArray[np.float32]]:
         """See ``Engine``."""
-        return [np.asarray(output) for output in self._session.run(None, {self._input: batch})]
+        given = dict(zip(self._inputs, batches, strict=True))
+        return [np.asarray(output) for output in self._session.run(None, given)]
 
 
 class TorchEngine:
@@ -95,23 +100,23 @@ class TorchEngine:
         self._network = network.float().eval()
         self.config: Mapping[str, Any] = weights.config
 
-    def __call__(self, batch: Array) -> NDArray[np.float32]:
+    def __call__(self, *batches: Array) -> NDArray[np.float32]:
         """See ``Engine``."""
-        return self.outputs(batch)[0]
+        return self.outputs(*batches)[0]
 
-    def outputs(self, batch: Array) -> list[NDArray[np.float32]]:
+    def outputs(self, *batches: Array) -> list[NDArray[np.float32]]:
         """See ``Engine``."""
         import torch
 
-        given = torch.from_numpy(batch)
+        given, *more = (torch.from_numpy(batch) for batch in batches)
         with torch.inference_mode():
             given = given.permute(0, 3, 1, 2) if given.ndim == 4 else given
-            return [np.asarray(output) for output in outputs_of(self._network, given)]
+            return [np.asarray(output) for output in outputs_of(self._network, given, *more)]
 
 
-def outputs_of(network: nn.Module, batch: Tensor) -> Sequence[Tensor]:
+def outputs_of(network: nn.Module, *batches: Tensor) -> Sequence[Tensor]:
     """Everything that a torch network gives, its output first: those with more than one have a method ``outputs``."""
-    return network.outputs(batch) if hasattr(network, "outputs") else [network(batch)]
+    return network.outputs(*batches) if hasattr(network, "outputs") else [network(*batches)]
 
 
 def pick_config(cls: type[Config], config: Mapping[str, Any]) -> Config:

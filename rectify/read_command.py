@@ -30,6 +30,7 @@ DECODERS = {
     "ctc": "greedy",
     "ctc-beam": "beam",
     "attention": "attention",
+    "attention-beam": "attention-beam",
     "both": "both",
     "language": "language",
 }

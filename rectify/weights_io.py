@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 METADATA_KEY = "rectify-ocr"
 FORMAT = 1
-KINDS = ("rectifier", "refiner", "recognizer", "attention", "language", "orientation")
+KINDS = ("rectifier", "refiner", "recognizer", "attention", "spelling", "language", "orientation")
 
 _ONNX_METADATA_FIELD = 14  # ModelProto.metadata_props
 

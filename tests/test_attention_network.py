@@ -84,7 +84,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     description = {"format": 1, "kind": "attention", **vars(CONFIG)}
     save_network(folder / "attention.safetensors", AttentionHead(CONFIG), description, torch.float32)
     differences = export(folder, folder / "out")
-    assert set(differences) == {"recognizer", "attention"}
+    assert set(differences) == {"recognizer", "attention", "spelling"}
     return folder / "out"
 
 

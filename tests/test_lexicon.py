@@ -209,13 +209,29 @@ class Letters:
         return wholes, np.stack([score + self._letters[length] for length, score in scored])
 
 
+@given(seeds, st.integers(1, 6))
+@settings(max_examples=20, deadline=None)
+def test_any_head_can_score_prefixes(seed: int, count: int) -> None:
+    spelled = Lexicon(words_of(seed, 20)).spelled(CASED)
+    letters = -np.random.default_rng(seed).exponential(2, (6, 3))
+    scores = {tuple(word): -0.5 + sum(letters[i, s] for i, s in enumerate(word)) for word in spelled.words}
+    found = lexicon_search.search(spelled.trie, Letters(letters, -0.5), count)
+    assert [score for _, score in found] == pytest.approx(sorted(scores.values(), reverse=True)[:count])
+    assert [scores[tuple(spelled.words[word])] for word, _ in found] == [score for _, score in found]
+
+
 @given(seeds)
 @settings(max_examples=20, deadline=None)
-def test_any_head_can_score_prefixes(seed: int) -> None:
-    words = words_of(seed, 20)
-    lexicon = Lexicon(words)
-    letters = -np.random.default_rng(seed).exponential(2, (6, 3))
-    scores = [-0.5 + sum(letters[i, s] for i, s in enumerate(word)) for word in lexicon.spelled(CASED).words]
-    word, sure = lexicon.best(Letters(letters, -0.5), CASED)
-    assert scores[words.index(word)] == pytest.approx(max(scores))
-    assert sure == pytest.approx(math.exp(max(scores) / len(word)))
+def test_the_nearest_words_are_the_most_probable_ones(seed: int) -> None:
+    lexicon, logits = Lexicon(sorted({word.lower() for word in words_of(seed, 30)})), random_logits(seed, steps=9)
+    scores = lexicon.log_probabilities(logits, CASED)[0]
+    (found,) = lexicon.nearest(logits, CASED, 5)
+    assert [score for _, score in found] == pytest.approx(sorted(scores[scores > -np.inf], reverse=True)[:5])
+    assert [score for _, score in found] == pytest.approx([scores[word] for word, _ in found])
+
+
+def test_a_word_in_all_its_cases() -> None:
+    charset = Charset("abcAB1")
+    cases = Lexicon(["Ab", "cab", "b1", "c"]).spelled(charset).cases
+    texts = [[charset.decode(text) for text in cases(word)] for word in range(4)]
+    assert texts == [["ab", "AB", "Ab"], ["cab", "cAB"], ["b1", "B1"], ["c"]]

@@ -32,14 +32,15 @@ OPSET = 18
 
 
 _NAMES = {
-    "rectifier": ("thumbnail", "control_points"),
-    "refiner": ("thumbnail", "control_points"),
-    "recognizer": ("image", "logits", "features"),
-    "attention": ("features", "letters", "places"),
-    "language": ("texts", "scores"),
-    "orientation": ("image", "logits"),
+    "rectifier": (["thumbnail"], ["control_points"]),
+    "refiner": (["thumbnail"], ["control_points"]),
+    "recognizer": (["image"], ["logits", "features"]),
+    "attention": (["features"], ["letters", "places"]),
+    "spelling": (["features", "letters"], ["scores", "places"]),
+    "language": (["texts"], ["scores"]),
+    "orientation": (["image"], ["logits"]),
 }
-"""Input and outputs of the graph by kind of network; of a classic recogniser's outputs there is only the first."""
+"""Inputs and outputs of the graph by kind of network; of a classic recogniser's outputs there is only the first."""
 
 
 class ParityError(RuntimeError):
@@ -47,16 +48,16 @@ class ParityError(RuntimeError):
 
 
 class _Runtime(nn.Module):
-    """The network as runtimes call it: pictures (N, H, W, 3) uint8 in, or features; everything that it gives out."""
+    """The network as runtimes call it: pictures (N, H, W, 3) uint8 in, or what else it takes; all that it gives out."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, given: Tensor) -> list[Tensor]:
-        if given.ndim == 4:
-            given = given.permute(0, 3, 1, 2).float()
-        return list(outputs_of(self.network, given))
+    def forward(self, *given: Tensor) -> list[Tensor]:
+        if given[0].ndim == 4:
+            given = (given[0].permute(0, 3, 1, 2).float(),)
+        return list(outputs_of(self.network, *given))
 
 
 def build_network(description: Mapping[str, Any]) -> nn.Module:
@@ -65,7 +66,7 @@ def build_network(description: Mapping[str, Any]) -> nn.Module:
         return build_localization(pick_config(LocalizationConfig, description))
     if description["kind"] == "orientation":
         return OrientationNetwork(tuple(description["channels"]))
-    if description["kind"] == "attention":
+    if description["kind"] in ("attention", "spelling"):
         return build_attention(description)
     if description["kind"] == "language":
         return build_language(description)
@@ -96,7 +97,7 @@ def export(source: str | Path, out: Path) -> dict[str, float]:
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.partial-", dir=out.parent))
     try:
-        differences = {kind: _export_one(file, partial) for kind, file in files.items()}
+        differences = {kind: found for file in files.values() for kind, found in _export_one(file, partial).items()}
         partial.chmod(0o755)
         os.replace(partial, out)
     finally:
@@ -104,19 +105,24 @@ def export(source: str | Path, out: Path) -> dict[str, float]:
     return differences
 
 
-def _export_one(file: WeightFile, folder: Path) -> float:
+def _export_one(file: WeightFile, folder: Path) -> dict[str, float]:
+    """The differences by kind of graph: an attention head has one that reads and one that is asked about texts."""
     network = build_network(file.config)
     imported = "preparation" in file.config
     network.load_state_dict({name: value if imported else _half(value) for name, value in load_tensors(file).items()})
     network.eval()
     precision = torch.float32 if imported else torch.float16
     save_network(folder / f"{file.kind}{SUFFIX}", network, file.config, precision)
-    path = folder / f"{file.kind}.onnx"
-    write_onnx(network, file.config, path)
-    difference = parity(network, path, file.config)
+    kinds = ("attention", "spelling") if file.kind == "attention" else (file.kind,)
+    return {kind: _checked_onnx(network, {**file.config, "kind": kind}, folder / f"{kind}.onnx") for kind in kinds}
+
+
+def _checked_onnx(network: nn.Module, description: Mapping[str, Any], path: Path) -> float:
+    write_onnx(network, description, path)
+    difference = parity(network, path, description)
     # Not a number counts as a difference, too.
     if not difference <= TOLERANCE:
-        raise ParityError(f"{file.path}: torch and ONNX differ by {difference:.2g}, more than {TOLERANCE:.0e}")
+        raise ParityError(f"{path.name}: torch and ONNX differ by {difference:.2g}, more than {TOLERANCE:.0e}")
     return difference
 
 
@@ -124,19 +130,10 @@ def write_onnx(network: nn.Module, description: Mapping[str, Any], path: Path) -
     """The network as an ONNX graph from uint8 pictures, batch (and the recogniser's width) free."""
     import onnx
 
-    names = _NAMES[description["kind"]]
-    axes: dict[int, Any] = {0: torch.export.Dim("batch", min=1, max=1 << 16)}
-    frames = torch.export.Dim("frames", min=4, max=1 << 14)
-    if description["kind"] == "language":
-        axes[1] = torch.export.Dim("letters", min=1, max=1 << 10)
-    elif description["kind"] == "attention":
-        axes[1] = frames
-    elif _any_width(description):
-        axes[2] = 4 * frames
     with warnings.catch_warnings():
         # The exporter's own deprecations and its remark on the LSTM's flat weights say nothing to a user.
         warnings.simplefilter("ignore")
-        program = _program(network, names, axes, _example(description, 2, 32))
+        program = _program(network, description)
     model = program.model_proto
     if _any_width(description) and not description.get("letters"):
         for output in model.graph.output:  # which the exporter declares to have as many frames as its example
@@ -156,21 +153,35 @@ def _forget_sources(model: Any) -> None:
     model.graph.ClearField("value_info")
 
 
-def _program(network: nn.Module, names: tuple[str, ...], axes: dict[int, Any], example: np.ndarray) -> Any:
+def _program(network: nn.Module, description: Mapping[str, Any]) -> Any:
     runtime = _Runtime(network).eval()
-    given = torch.from_numpy(example)
+    example = tuple(map(torch.from_numpy, _example(description, 2, 32)))
     with torch.inference_mode():
-        outputs = len(runtime(given))
+        outputs = len(runtime(*example))
+    inputs, names = _NAMES[description["kind"]]
     return torch.onnx.export(
         runtime,
-        (given,),
-        input_names=[names[0]],
-        output_names=list(names[1 : 1 + outputs]),
-        dynamic_shapes={"given": axes},
+        example,
+        input_names=inputs,
+        output_names=names[:outputs],
+        dynamic_shapes={"given": _free_axes(description)},
         opset_version=OPSET,
         dynamo=True,
         verbose=False,
     )
+
+
+def _free_axes(description: Mapping[str, Any]) -> tuple[dict[int, Any], ...]:
+    """The axes of each input that may have any size."""
+    batch, frames = torch.export.Dim("batch", min=1, max=1 << 16), torch.export.Dim("frames", min=4, max=1 << 14)
+    letters = torch.export.Dim("letters", min=1, max=1 << 10)
+    if description["kind"] == "language":
+        return ({0: batch, 1: letters},)
+    if description["kind"] == "attention":
+        return ({0: batch, 1: frames},)
+    if description["kind"] == "spelling":
+        return {0: batch, 1: frames}, {0: batch, 2: letters}
+    return ({0: batch, 2: 4 * frames} if _any_width(description) else {0: batch},)
 
 
 def _any_width(description: Mapping[str, Any]) -> bool:
@@ -188,22 +199,25 @@ def parity(network: nn.Module, path: Path, description: Mapping[str, Any]) -> fl
     for batch, frames in ((1, 16), (3, 32), (2, 61)):
         example = _example(description, batch, frames)
         with torch.inference_mode():
-            expected = _Runtime(network)(torch.from_numpy(example))
-        for ours, theirs in zip(expected, engine.outputs(example), strict=True):
+            expected = _Runtime(network)(*map(torch.from_numpy, example))
+        for ours, theirs in zip(expected, engine.outputs(*example), strict=True):
             differences.append(float(np.abs(ours.numpy() - theirs).max()))
     return max(differences)
 
 
-def _example(description: Mapping[str, Any], batch: int, frames: int) -> np.ndarray:
-    """Noise in a size that the network takes: pictures (N, H, W, 3) uint8, features (N, T, F) float32, or texts (N, L)
-    int64."""
-    if description["kind"] == "attention":
-        return np.random.default_rng(0).normal(size=(batch, frames, description["features"])).astype(np.float32)
+def _example(description: Mapping[str, Any], batch: int, frames: int) -> tuple[np.ndarray, ...]:
+    """Noise in a size that the network takes: pictures (N, H, W, 3) uint8, features (N, T, F) float32 and letters
+    (N, 2, L) int64, or texts (N, L) int64."""
+    rng = np.random.default_rng(0)
+    if description["kind"] in ("attention", "spelling"):
+        features = rng.normal(size=(batch, frames, description["features"])).astype(np.float32)
+        letters = rng.integers(0, 1 + len(description["charset"]), (batch, 2, frames // 4))
+        return (features, letters) if description["kind"] == "spelling" else (features,)
     if description["kind"] == "language":
-        texts = np.random.default_rng(0).integers(1, 1 + len(description["charset"]), (batch, frames // 4))
+        texts = rng.integers(1, 1 + len(description["charset"]), (batch, frames // 4))
         texts[0, frames // 8 :] = END
-        return texts
-    return _pictures(description, batch, frames)
+        return (texts,)
+    return (_pictures(description, batch, frames),)
 
 
 def _pictures(description: Mapping[str, Any], batch: int, frames: int) -> np.ndarray:

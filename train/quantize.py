@@ -20,6 +20,7 @@ from data.reader import LmdbReader, find_lmdbs
 from recognizer import Pipeline, Recognizer
 from rectify.images import Image, read_image
 from rectify.weights_io import WeightFile, find_weights
+from train.half_storage import store_in_half
 from train.metrics import WordAccuracy, normalize
 
 MOST_LOST = 0.3
@@ -98,7 +99,8 @@ def quantize(
 def write_quantized(source: Path, target: Path, pictures: Sequence[Image]) -> None:
     """A recogniser's ONNX graph with 8-bit convolutions and products.
 
-    The first convolution is left alone: it costs little, and rounds the pictures themselves.
+    The first convolution is left alone: it costs little, and rounds the pictures themselves. Weights have 7 of the 8
+    bits, since the sum of two products of 8 bits can overflow on processors without instructions for them (AVX2).
 
     Args:
         pictures: flat words (height, W, 3) uint8 that the activations' ranges are taken from.
@@ -125,12 +127,14 @@ def write_quantized(source: Path, target: Path, pictures: Sequence[Image]) -> No
         Pictures(model.graph.input[0].name),
         quant_format=QuantFormat.QDQ,
         per_channel=True,
+        reduce_range=True,
         op_types_to_quantize=list(QUANTIZED),
         nodes_to_exclude=[node.name for node in nodes if node.op_type == "Conv"][:1],
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
     )
     quantized = onnx.load(target)
+    store_in_half(quantized, [])  # what is left in floating point
     onnx.helper.set_model_props(quantized, {entry.key: entry.value for entry in model.metadata_props})
     onnx.save(quantized, target)
 

@@ -14,8 +14,8 @@ from rectify.engine import Engine
 
 END = 0
 """Class of what stands before a text's first letter and after its last; class 1 + i is the i-th character."""
-CANDIDATES = 32
-"""Texts weighed for a word."""
+CANDIDATES = 24
+"""Texts weighed for a word, from each look at it."""
 LEAST = -60.0
 """Logarithm of a probability that is as good as none."""
 
@@ -42,7 +42,7 @@ class Choice:
 
     texts: list[Text]
     seen: NDArray[np.float64]
-    """Natural logarithm of the probability of each by the CTC head."""
+    """Natural logarithm of the probability of each by the CTC head, mean over the looks at the word."""
     written: NDArray[np.float64]
     """The same by the language network."""
     heard: NDArray[np.bool_]
@@ -79,21 +79,22 @@ class LanguageModel:
             row[: len(text)] = text
         return self._network(rows).sum(1, dtype=np.float64)
 
-    def choices(self, log_probabilities: NDArray[np.floating], heard: Sequence[Text]) -> list[Choice]:
+    def choices(self, looks: Sequence[NDArray[np.floating]], heard: Sequence[Text]) -> list[Choice]:
         """What each of N words may read.
 
         Args:
-            log_probabilities: (N, T, 1 + characters) of a CTC head, class 0 the blank.
+            looks: at least one, each the log probabilities (N, T, 1 + characters) of a CTC head, class 0 the blank; T
+                may differ.
             heard: what the heads have read of each.
         """
         texts = [
-            list(dict.fromkeys([*candidates(frames, CANDIDATES), text]))
-            for frames, text in zip(log_probabilities, heard, strict=True)
+            list(dict.fromkeys([text for frames in own for text in candidates(frames, CANDIDATES)] + [read]))
+            for *own, read in zip(*looks, heard, strict=True)
         ]
         counts = [len(those) for those in texts]
         every = [text for those in texts for text in those]
         owners = np.repeat(np.arange(len(texts)), counts)
-        seen = np.maximum(LEAST, quick_log_probability(log_probabilities, every, owners))
+        seen = np.mean([np.maximum(LEAST, quick_log_probability(look, every, owners)) for look in looks], axis=0)
         known = np.array([text == read for those, read in zip(texts, heard, strict=True) for text in those])
         parts = (np.split(values, np.cumsum(counts)[:-1]) for values in (seen, self.scores(every), known))
         return [Choice(*own) for own in zip(texts, *parts, strict=True)]

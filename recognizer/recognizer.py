@@ -22,7 +22,7 @@ from recognizer.preparation import Preparation
 from recognizer.spelling import Speller
 from rectify.engine import Engine, load_engine, pick_config
 from rectify.images import Image
-from rectify.shape import sample_width
+from rectify.shape import resize, sample_width
 from rectify.weights_io import WeightFile, companions, read_weight_file, select_weights
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ ATTENTION, ATTENTION_BEAM, BOTH = "attention", "attention-beam", "both"
 """Names of the decoders that read with the attention head: alone, alone by beam search, or beside the CTC head."""
 SURE = 0.9
 """Confidence from which nobody else is asked: the attention head costs half as much again as CTC alone."""
+WIDER = 1.5
+"""How many times as wide a word is looked at again where the heads are not sure, before the language is asked."""
 LANGUAGE = "language"
 """Name of the decoder that weighs how likely texts are as such where the heads are not sure."""
 AUTO = "auto"
@@ -215,15 +217,36 @@ class Recognizer:
                 readings[index] = max(reading, readings[index], key=lambda one: one.confidence)
             unsure = _unsure(readings)
         if self._language and unsure:
-            self._weigh(self._language, logits[unsure], unsure, readings)
+            self._weigh(self._language, self.looks(images[unsure], logits[unsure]), unsure, readings)
         return readings
 
+    def looks(self, images: NDArray[np.uint8], logits: NDArray[np.float32] | None = None) -> list[NDArray[np.float64]]:
+        """Log probabilities (N, T, 1 + characters) by the CTC head of flat words as they are, and ``WIDER``.
+
+        What is hard to read at one width may be clear at another: the frames lie elsewhere in the letters.
+
+        Args:
+            images: as ``logits`` takes them, of this project's own networks.
+            logits: of these images, if they are there already.
+        """
+        looks = [log_softmax(self.logits(images) if logits is None else logits)]
+        multiple, before = self.config["width_multiple"], images.shape[2]
+        width = min(self.config["max_width"], multiple * round(WIDER * before / multiple))
+        if width > before:
+            wider = np.stack([resize(image, (width, self.height)) for image in images])
+            looks.append(log_softmax(self.logits(wider)))
+        return looks
+
     def _weigh(
-        self, language: LanguageModel, logits: NDArray[np.float32], places: list[int], readings: list[Reading]
+        self,
+        language: LanguageModel,
+        looks: Sequence[NDArray[np.float64]],
+        places: list[int],
+        readings: list[Reading],
     ) -> None:
         """Replace the readings at some places where another text is likelier, seen and as a text."""
         heard = [tuple(self.charset.encode(readings[place].text)) for place in places]
-        choices = language.choices(log_softmax(logits), heard)
+        choices = language.choices(looks, heard)
         best = [choice.best(WEIGHING) for choice in choices]
         read = [(self.charset.decode(c.texts[i]), c.confidence(i)) for c, i in zip(choices, best, strict=True)]
         likely = self._calibrated(self.config, read)

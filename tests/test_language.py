@@ -74,7 +74,7 @@ def test_what_fills_a_row_up_does_not_count() -> None:
 
 
 def test_the_likelier_word_wins_where_both_may_be_seen() -> None:
-    (choice,) = LanguageModel(Table(ab=-2.0, cb=-9.0)).choices(AB_OR_CB, [(3, 2)])
+    (choice,) = LanguageModel(Table(ab=-2.0, cb=-9.0)).choices([AB_OR_CB], [(3, 2)])
     assert choice.texts[:2] == [(3, 2), (1, 2)]
     assert choice.texts[choice.best(Weighing(0.5, 0.0, 0.0))] == (1, 2)
     assert choice.texts[choice.best(Weighing(0.0, 0.0, 0.0))] == (3, 2)
@@ -82,15 +82,22 @@ def test_the_likelier_word_wins_where_both_may_be_seen() -> None:
 
 
 def test_what_is_not_seen_is_not_read_however_likely() -> None:
-    (choice,) = LanguageModel(Table(bbb=-0.1)).choices(AB_OR_CB, [(2, 2, 2)])
+    (choice,) = LanguageModel(Table(bbb=-0.1)).choices([AB_OR_CB], [(2, 2, 2)])
     assert (2, 2, 2) in choice.texts
     assert choice.texts[choice.best(Weighing(0.5, 1.0, 1.0))] == (3, 2)
 
 
 def test_what_the_heads_have_read_is_not_given_up_for_nothing() -> None:
-    (choice,) = LanguageModel(Table(ab=-2.0, cb=-3.5)).choices(AB_OR_CB, [(3, 2)])
+    (choice,) = LanguageModel(Table(ab=-2.0, cb=-3.5)).choices([AB_OR_CB], [(3, 2)])
     assert choice.texts[choice.best(Weighing(0.5, 0.0, 0.0))] == (1, 2)
     assert choice.texts[choice.best(Weighing(0.5, 0.0, 1.0))] == (3, 2)
+
+
+def test_a_second_look_counts_as_much_as_the_first() -> None:
+    clear = seen({"a": 0.9, "c": 0.1}, {"": 1.0}, {"b": 1.0}, {"": 1.0})
+    (choice,) = LanguageModel(Table()).choices([AB_OR_CB, clear], [(3, 2)])
+    assert choice.texts[choice.best(Weighing(0.0, 0.0, 0.0))] == (1, 2)
+    assert choice.seen[choice.texts.index((1, 2))] == pytest.approx((math.log(0.4) + math.log(0.9)) / 2, abs=1e-4)
 
 
 def test_letters_make_up_for_the_price_of_long_texts() -> None:
@@ -131,12 +138,21 @@ def test_weights_with_a_language_are_read_with_it(exported: Path, monkeypatch: p
     plain = Recognizer(exported, decoder="greedy").read(pictures)
     asked = Recognizer(exported).read(pictures)
     assert asked == Recognizer(exported, decoder="language").read(pictures)
-    (choice,) = load_language(exported).choices(log_softmax(Recognizer(exported).logits(pictures[:1])), [()])
+    (choice,) = load_language(exported).choices(Recognizer(exported).looks(pictures[:1]), [()])
     monkeypatch.setattr("recognizer.recognizer.WEIGHING", Weighing(0.0, 50.0, 0.0))
     longest = Recognizer(exported).read(pictures)
     assert len(longest[0].text) == max(len(text) for text in choice.texts) > len(plain[0].text)
     monkeypatch.setattr("recognizer.recognizer.SURE", 0.0)
     assert Recognizer(exported).read(pictures) == plain
+
+
+def test_looks_are_at_the_word_as_it_is_and_wider(exported: Path) -> None:
+    recognizer = Recognizer(exported)
+    pictures = np.random.default_rng(5).integers(0, 256, (2, 32, 96, 3), dtype=np.uint8)
+    first, wider = recognizer.looks(pictures)
+    np.testing.assert_array_equal(first, log_softmax(recognizer.logits(pictures)))
+    assert first.shape == (2, 24, 4) and wider.shape == (2, 36, 4)
+    assert len(recognizer.looks(np.zeros((1, 32, 512, 3), np.uint8))) == 1
 
 
 def test_other_characters_have_no_language(exported: Path) -> None:

@@ -14,7 +14,6 @@ from collections.abc import Iterator, Sequence
 
 from data.loader import find_lmdbs
 from data.reader import LmdbReader
-from recognizer.ctc import log_softmax
 from recognizer.language import Choice, LanguageModel, Weighing
 from recognizer.pipeline import Pipeline
 from recognizer.recognizer import BOTH, SURE, load_language
@@ -65,7 +64,7 @@ def _words(
             yield None, [normalize(reading.text) == crop.label]
             continue
         heard = tuple(recognizer.charset.encode(reading.text))
-        (choice,) = language.choices(log_softmax(recognizer.logits(reading.crop[None])), [heard])
+        (choice,) = language.choices(recognizer.looks(reading.crop[None]), [heard])
         yield choice, [normalize(recognizer.charset.decode(text)) == crop.label for text in choice.texts]
 
 

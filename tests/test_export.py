@@ -59,6 +59,7 @@ def test_a_recognizer_declares_any_number_of_frames(exported: Path) -> None:
 def test_nothing_of_the_exporters_notes_is_kept(exported: Path) -> None:
     graph = onnx.load(exported / "recognizer.onnx").graph
     assert not graph.value_info and not any(node.metadata_props or node.doc_string for node in graph.node)
+    assert max(len(name) for node in graph.node for name in (node.name, *node.output)) <= len("features")
 
 
 @pytest.mark.parametrize(("kind", "shape"), [("rectifier", (5, 32, 96, 3)), ("recognizer", (2, 32, 208, 3))])

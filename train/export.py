@@ -24,6 +24,7 @@ from rectify.network import LocalizationConfig, build_localization
 from rectify.orientation_network import OrientationNetwork
 from rectify.weights_io import METADATA_KEY, WeightFile, read_weight_file
 from train.half_storage import store_in_half
+from train.lean_graph import make_lean
 from train.weights import SUFFIX, find_safetensors, load_tensors, save_network
 
 TOLERANCE = 1e-4
@@ -138,19 +139,11 @@ def write_onnx(network: nn.Module, description: Mapping[str, Any], path: Path) -
     if _any_width(description) and not description.get("letters"):
         for output in model.graph.output:  # which the exporter declares to have as many frames as its example
             output.type.tensor_type.shape.dim[1].dim_param = "frames"
-    _forget_sources(model)
     if "preparation" not in description:  # imported weights are not half-precision ones
         store_in_half(model, [value.numpy() for value in network.state_dict().values() if value.ndim > 1])
+    make_lean(model)
     model.metadata_props.append(onnx.StringStringEntryProto(key=METADATA_KEY, value=json.dumps(dict(description))))
     onnx.save(model, path)
-
-
-def _forget_sources(model: Any) -> None:
-    """Drop what the exporter notes of the Python lines behind each node: of an unrolled graph half the file."""
-    for node in model.graph.node:
-        node.ClearField("metadata_props")
-        node.ClearField("doc_string")
-    model.graph.ClearField("value_info")
 
 
 def _program(network: nn.Module, description: Mapping[str, Any]) -> Any:

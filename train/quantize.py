@@ -21,6 +21,7 @@ from recognizer import Pipeline, Recognizer
 from rectify.images import Image, read_image
 from rectify.weights_io import WeightFile, find_weights
 from train.half_storage import store_in_half
+from train.lean_graph import make_lean
 from train.metrics import WordAccuracy, normalize
 
 MOST_LOST = 0.3
@@ -135,6 +136,7 @@ def write_quantized(source: Path, target: Path, pictures: Sequence[Image]) -> No
     )
     quantized = onnx.load(target)
     store_in_half(quantized, [])  # what is left in floating point
+    make_lean(quantized)
     onnx.helper.set_model_props(quantized, {entry.key: entry.value for entry in model.metadata_props})
     onnx.save(quantized, target)
 

@@ -6,8 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,16 +17,13 @@ from recognizer.ctc import DECODERS, Decoded, Logits, log_softmax
 from recognizer.language import WEIGHING, LanguageModel
 from recognizer.lexicon import Lexicon
 from recognizer.lexicon_spelling import near_words
+from recognizer.networks import build_attention, build_network, find_language, find_spelling, open_language
 from recognizer.preparation import Preparation
 from recognizer.spelling import Speller
-from rectify.engine import Engine, load_engine, pick_config
+from rectify.engine import Engine, load_engine
 from rectify.images import Image
 from rectify.shape import resize, sample_width
-from rectify.weights_io import WeightFile, companions, read_weight_file, select_weights
-
-if TYPE_CHECKING:
-    from torch import nn
-
+from rectify.weights_io import companions, select_weights
 
 ATTENTION, ATTENTION_BEAM, BOTH = "attention", "attention-beam", "both"
 """Names of the decoders that read with the attention head: alone, alone by beam search, or beside the CTC head."""
@@ -93,7 +89,7 @@ class Recognizer:
             raise ValueError(f"no decoder {decoder!r}; there are {', '.join(known)}")
         file = select_weights(weights, "recognizer", __file__)
         beside = companions(weights, file)
-        language = _find_language(file, beside)
+        language = find_language(file, beside)
         if decoder == AUTO:
             decoder = LANGUAGE if language else BOTH if "attention" in beside else "greedy"
         self._engine: Engine = load_engine(file, threads, build_network)
@@ -110,12 +106,12 @@ class Recognizer:
             head = select_weights(weights, "attention", __file__)
             self._attention = load_engine(head, threads, build_attention)
         self._threads = threads
-        self._spelling = _find_spelling(beside)
+        self._spelling = find_spelling(beside)
         if decoder == ATTENTION_BEAM or (decoder == ATTENTION and lexicon is not None):
             self._speller  # noqa: B018 - what is missing is told now
         self._language: LanguageModel | None = None
         if decoder == LANGUAGE and lexicon is None:
-            self._language = _open_language(language, file, threads)
+            self._language = open_language(language, file, threads)
         self._lexicon = lexicon
         if lexicon is not None:
             self._check_lexicon(lexicon)
@@ -346,39 +342,6 @@ def _unsure(readings: Sequence[Reading]) -> list[int]:
     return [index for index, reading in enumerate(readings) if reading.confidence < SURE]
 
 
-def load_language(weights: str | os.PathLike[str] | None = None) -> LanguageModel:
-    """The language model that a ``Recognizer`` with these weights uses.
-
-    Raises:
-        FileNotFoundError, ValueError: there is none.
-    """
-    file = select_weights(weights, "recognizer", __file__)
-    return _open_language(_find_language(file, companions(weights, file)), file)
-
-
-def _open_language(found: WeightFile | None, file: WeightFile, threads: int = 1) -> LanguageModel:
-    """The language model of what ``_find_language`` found for a recogniser's file."""
-    if found is None:
-        raise ValueError(f"{file.path}: no language network for these characters; `python -m train.language` makes one")
-    return LanguageModel(load_engine(found, threads, build_language))
-
-
-def _find_language(file: WeightFile, beside: Mapping[str, WeightFile]) -> WeightFile | None:
-    """The language network for a recogniser: one beside it, or the shipped one if it is for the same characters;
-    none for imported weights, which read as in their own project."""
-    if "preparation" in file.config:
-        return None
-    shipped = Path(__file__).parent / "weights" / "language.onnx"
-    found = beside.get("language") or (read_weight_file(shipped) if shipped.is_file() else None)
-    return found if found and found.config["charset"] == file.config["charset"] else None
-
-
-def _find_spelling(beside: Mapping[str, WeightFile]) -> WeightFile | None:
-    """What can be asked about given texts: in torch the attention head itself, in ONNX a graph of its own."""
-    head = beside.get("attention")
-    return beside.get("spelling") if head is None or head.onnx else head
-
-
 def make_decoder(name: str, config: Mapping[str, Any], characters: int) -> Callable[[Logits], Decoded]:
     """The decoder of that name for the head that a weight file describes.
 
@@ -401,29 +364,3 @@ def frame_certainty(logits: NDArray[np.float32]) -> list[float]:
         kept = probability[best != 0]
         certainties.append(float(np.exp(kept.sum() * 2 / np.sqrt(len(kept)))) if len(kept) else 0.0)
     return certainties
-
-
-def build_attention(config: Mapping[str, Any]) -> nn.Module:
-    """The torch network of an attention head that a weight file describes, without its weights."""
-    from recognizer.attention_network import AttentionConfig, AttentionHead
-
-    return AttentionHead(pick_config(AttentionConfig, config))
-
-
-def build_language(config: Mapping[str, Any]) -> nn.Module:
-    """The torch network of a language that a weight file describes, without its weights."""
-    from recognizer.language_network import LanguageConfig, LanguageNetwork
-
-    return LanguageNetwork(pick_config(LanguageConfig, config))
-
-
-def build_network(config: Mapping[str, Any]) -> nn.Module:
-    """The torch network that a weight file describes, without its weights."""
-    if config.get("architecture") == "classic":
-        from recognizer.classic.config import ClassicConfig
-        from recognizer.classic.network import ClassicNetwork
-
-        return ClassicNetwork(pick_config(ClassicConfig, config))
-    from recognizer.network import RecognitionNetwork, RecognizerConfig
-
-    return RecognitionNetwork(pick_config(RecognizerConfig, config))

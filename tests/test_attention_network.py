@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 from recognizer import Recognizer
 from recognizer.attention_network import AttentionConfig, AttentionHead, positions
 from recognizer.network import RecognitionNetwork, RecognizerConfig
-from recognizer.recognizer import build_attention
+from recognizer.networks import build_attention
 from rectify.engine import load_engine
 from train.export import export
 from train.weights import save_network

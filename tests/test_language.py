@@ -17,7 +17,8 @@ from recognizer.ctc import log_softmax
 from recognizer.language import END, Choice, LanguageModel, Weighing
 from recognizer.language_network import LanguageConfig, LanguageNetwork
 from recognizer.network import RecognitionNetwork, RecognizerConfig
-from recognizer.recognizer import Recognizer, load_language
+from recognizer.networks import load_language
+from recognizer.recognizer import Recognizer
 from train.export import export
 from train.language import Texts, bits, main, train
 from train.losses import padded

@@ -15,7 +15,8 @@ from recognizer.charset import Charset
 from recognizer.lexicon import Lexicon
 from recognizer.lexicon_spelling import near_words
 from recognizer.network import RecognitionNetwork, RecognizerConfig
-from recognizer.recognizer import Recognizer, build_attention
+from recognizer.networks import build_attention
+from recognizer.recognizer import Recognizer
 from recognizer.spelling import Speller
 from rectify.engine import load_engine
 from train.export import export

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from recognizer.language import END
+from recognizer.networks import build_attention, build_language
+from recognizer.networks import build_network as build_recognizer
 from recognizer.preparation import Preparation
-from recognizer.recognizer import build_attention, build_language
-from recognizer.recognizer import build_network as build_recognizer
 from rectify.engine import OnnxEngine, outputs_of, pick_config
 from rectify.network import LocalizationConfig, build_localization
 from rectify.orientation_network import OrientationNetwork

@@ -16,7 +16,8 @@ from recognizer.attention_network import AttentionHead
 from recognizer.charset import Charset
 from recognizer.ctc import Decoded
 from recognizer.network import RecognitionNetwork
-from recognizer.recognizer import build_network, make_decoder
+from recognizer.networks import build_network
+from recognizer.recognizer import make_decoder
 from rectify.conventions import canonical_points, to_pixels
 from rectify.engine import outputs_of
 from rectify.network import build_localization, locate

@@ -15,8 +15,9 @@ from collections.abc import Iterator, Sequence
 from data.loader import find_lmdbs
 from data.reader import LmdbReader
 from recognizer.language import Choice, LanguageModel, Weighing
+from recognizer.networks import load_language
 from recognizer.pipeline import Pipeline
-from recognizer.recognizer import BOTH, SURE, load_language
+from recognizer.recognizer import BOTH, SURE
 from train.crops import held_back
 from train.metrics import normalize
 from train.output import table

@@ -77,6 +77,14 @@ def test_other_weights_are_named(synthetic: Path, tmp_path: Path, capsys: pytest
     assert "holds no recognizer" in capsys.readouterr().err
 
 
+def test_eight_bits_are_not_rounded_again(
+    weights: Path, synthetic: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(tmp_path / "fast"), "--weights", str(weights), "--calibrate", str(synthetic)]) == 0
+    assert main([str(tmp_path / "twice"), "--weights", str(tmp_path / "fast"), "--calibrate", str(synthetic)]) == 2
+    assert "in 8 bits already" in capsys.readouterr().err
+
+
 def test_judges_do_not_calibrate(synthetic: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "in").mkdir()
     save_recognizer(tmp_path / "in" / "recognizer.onnx")

@@ -14,8 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import recognizer
-import rectify
 from data.reader import LmdbReader, find_lmdbs
 from recognizer import Pipeline, Recognizer
 from rectify.images import Image, read_image
@@ -49,12 +47,12 @@ class Outcome:
 
 
 def quantize(
-    weights: str | os.PathLike[str] | None, out: Path, folders: Sequence[str | Path], calibrating: int, judging: int
+    weights: str | os.PathLike[str], out: Path, folders: Sequence[str | Path], calibrating: int, judging: int
 ) -> Outcome:
     """Write a folder of weights whose recogniser computes in 8 bits; the other networks are copied.
 
     Args:
-        weights: ONNX files of this project, see ``weights_io.find_weights``; None takes the shipped ones.
+        weights: ONNX files of this project as ``export`` writes them, see ``weights_io.find_weights``.
         out: folder to make; must not exist.
         folders: LMDBs with crops like those to be read; not the ones of a later evaluation.
         calibrating: crops that the ranges of activations are taken from.
@@ -62,7 +60,7 @@ def quantize(
 
     Raises:
         FileExistsError: ``out`` exists.
-        ValueError: no recogniser of this project as ONNX there, or no such crops.
+        ValueError: no recogniser of this project as ONNX there, one that is in 8 bits already, or no such crops.
         LossError: it would cost more than ``MOST_LOST`` points; nothing is written.
     """
     if out.exists():
@@ -141,17 +139,23 @@ def write_quantized(source: Path, target: Path, pictures: Sequence[Image]) -> No
     onnx.save(quantized, target)
 
 
-def _files(weights: str | os.PathLike[str] | None) -> dict[str, WeightFile]:
+def _files(weights: str | os.PathLike[str]) -> dict[str, WeightFile]:
     """The ONNX file of each network."""
-    packages = (Path(str(package.__file__)).parent / "weights" for package in (rectify, recognizer))
-    found = [find_weights(source) for source in (packages if weights is None else [weights])]
-    files = {kind: file for held in found for kind, file in held.items()}
+    files = find_weights(weights)
     if "recognizer" not in files:
         raise ValueError(f"{weights}: holds no recognizer")
     for file in files.values():
         if not file.onnx:
             raise ValueError(f"{file.path}: only ONNX can be quantized; `rectify-ocr export` makes it")
+    if _is_quantized(files["recognizer"].path):
+        raise ValueError(f"{files['recognizer'].path}: computes in 8 bits already")
     return files
+
+
+def _is_quantized(path: Path) -> bool:
+    import onnx
+
+    return any(node.op_type == "QuantizeLinear" for node in onnx.load(path).graph.node)
 
 
 def _crops(folders: Sequence[str | Path], count: int) -> Iterator[tuple[Image, str]]:

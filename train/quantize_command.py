@@ -10,7 +10,8 @@ from pathlib import Path
 from train.quantize import MOST_LOST, LossError, quantize
 
 EXAMPLES = """examples:
-  rectify-ocr quantize fast --calibrate crops.lmdb
+  rectify-ocr export runs/mine weights
+  rectify-ocr quantize fast --weights weights --calibrate crops.lmdb
   rectify-ocr image.png --weights fast
 """
 
@@ -44,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("out", metavar="OUT", type=Path, help="folder to write; must not exist yet")
     add("--calibrate", nargs="+", required=True, metavar="LMDB", help="crops with labels, like those to be read")
-    add("--weights", metavar="FILE", help="ONNX weights, file or folder (default: the shipped ones)")
+    add("--weights", required=True, metavar="FOLDER", help="ONNX weights that `rectify-ocr export` wrote")
     add("--count", type=int, default=256, metavar="N", help="crops to calibrate with (default %(default)s)")
     add("--judge", type=int, default=5000, metavar="N", help="other crops to judge with (default %(default)s)")
     return parser

@@ -23,6 +23,8 @@ Logits = NDArray[np.floating]
 Decoded = list[tuple[list[int], float]]
 """For each sample the class indices of its text and the confidence: the probability of the text, summed over all
 alignments, as a geometric mean over its characters, so that long words are not less certain than short ones."""
+AT_ONCE = 512
+"""Texts whose alignments are held in memory together."""
 
 
 def greedy(logits: Logits) -> Decoded:
@@ -72,8 +74,11 @@ def quick_log_probability(
         texts: N sequences of class indices from 1.
         owners: (N,) sample of each text; without them there is one text a sample.
     """
-    labels, states, skips = _alignments(texts)
     owners = np.arange(len(texts)) if owners is None else owners
+    if len(texts) > AT_ONCE:
+        parts = [slice(start, start + AT_ONCE) for start in range(0, len(texts), AT_ONCE)]
+        return np.concatenate([quick_log_probability(log_probabilities, texts[part], owners[part]) for part in parts])
+    labels, states, skips = _alignments(texts)
     scores = log_probabilities.swapaxes(0, 1)[:, owners[:, None], labels]
     # Relative to its most probable state, each frame of a good alignment has a factor near one.
     best = scores.max(-1, keepdims=True)

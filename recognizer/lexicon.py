@@ -23,6 +23,8 @@ from recognizer.trie import Trie
 
 LONGEST = 250
 """Characters of a word; a longer line is no word, and the trie's table is as wide as the longest."""
+HOPELESS = 10.0
+"""Logarithm of how many times less probable than the best word one is not even considered."""
 WORDS_AT_ONCE = 1000
 """Words scored together where all are scored."""
 
@@ -102,16 +104,17 @@ class Lexicon:
         return [self._answer(nearest, charset) for nearest in self.nearest(logits, charset, 1)]
 
     def nearest(self, logits: Logits, charset: Charset, count: int) -> list[list[tuple[int, float]]]:
-        """The most probable words for each of N crops: index and log probability of up to ``count``, the best first;
-        see ``read_ctc``."""
+        """The most probable words for each of N crops: index and log probability of up to ``count``, the best first and
+        none ``HOPELESS`` below it; see ``read_ctc``."""
         spelled = self.spelled(charset)
         nearest = []
         for frames in spelled.fold(log_softmax(logits)):
-            found = search(spelled.trie, CtcPrefixes(frames), count)
+            found = search(spelled.trie, CtcPrefixes(frames), count, HOPELESS)
             if not found:  # too improbable for the search's arithmetic, or too long for the frames
                 scores = self._scores(frames, spelled)
                 order = np.argsort(-scores, kind="stable")[:count]
-                found = [(int(word), float(scores[word])) for word in order if scores[word] > -np.inf]
+                least = max(scores[order[0]] - HOPELESS, np.finfo(float).min)
+                found = [(int(word), float(scores[word])) for word in order if scores[word] >= least]
             nearest.append(found)
         return nearest
 
@@ -158,7 +161,7 @@ class SpelledLexicon:
         self._classes = order[self.symbols[order] >= 0]
         self._starts = np.searchsorted(self.symbols[self._classes], np.arange(1 + len(numbers)))
         small = [(symbol, c) for c, symbol in enumerate(classes, start=1) if _is_small(charset.characters[c - 1])]
-        capital = [(symbol, c) for c, symbol in enumerate(classes, start=1) if (symbol, c) not in small]
+        capital = [(symbol, c) for c, symbol in enumerate(classes, start=1) if not _is_small(charset.characters[c - 1])]
         self._small, self._capital = dict(capital) | dict(small), dict(small) | dict(capital)
 
     def fold(self, log_probabilities: NDArray[np.float64]) -> NDArray[np.float64]:

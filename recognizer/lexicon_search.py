@@ -42,12 +42,16 @@ class PrefixScorer(Protocol):
         """
 
 
-def search(trie: Trie, scorer: PrefixScorer, count: int = 1) -> list[tuple[int, float]]:
+def search(trie: Trie, scorer: PrefixScorer, count: int = 1, within: float = np.inf) -> list[tuple[int, float]]:
     """The most probable words, found by following the most promising prefixes first.
 
     No word can be more probable than the bound of its prefix, so the search ends, and is exact, when no prefix's bound
     is above the least of the ``count`` best words (A*; for CTC Graves et al., ICML 2006, section 3.2, prefix search
     decoding). On crops that read like noise it stops after ``MOST`` prefixes with the best words so far.
+
+    Args:
+        count: words to find at most.
+        within: how far their log probabilities may be below the best one's; the less, the sooner the search ends.
 
     Returns:
         Index and log probability of up to ``count`` words, the most probable first; impossible ones are left out.
@@ -65,7 +69,8 @@ def search(trie: Trie, scorer: PrefixScorer, count: int = 1) -> list[tuple[int, 
             heapq.heappush(found, (float(ends[place]), int(trie.words[chosen[place]])))
         while len(found) > count:
             heapq.heappop(found)
-        least = found[0][0] if len(found) == count else -np.inf
+        best = max(found)[0] if found else -np.inf
+        least = max(best - within, found[0][0] if len(found) == count else -np.inf)
         children, parents = trie.children(chosen)
         nodes = np.concatenate([nodes, children])
         before = np.concatenate([before, scored + parents])
@@ -74,7 +79,7 @@ def search(trie: Trie, scorer: PrefixScorer, count: int = 1) -> list[tuple[int, 
         promising = bounds > least
         nodes, before, bounds = nodes[promising], before[promising], bounds[promising]
         if not len(nodes) or scored > MOST:
-            return [(word, score) for score, word in sorted(found, reverse=True)]
+            return [(word, score) for score, word in sorted(found, reverse=True) if score >= best - within]
         together = max(TOGETHER, scored // 4)  # a search that takes long takes larger steps
         order = np.argpartition(-bounds, together)[:together] if len(bounds) > together else slice(None)
         chosen = nodes[order]

@@ -60,8 +60,8 @@ def open_language(found: WeightFile | None, file: WeightFile, threads: int = 1) 
 
 def find_language(file: WeightFile, beside: Mapping[str, WeightFile]) -> WeightFile | None:
     """The language network for a recogniser: one beside it, or the shipped one if it is for the same characters;
-    none for imported weights, which read as in their own project."""
-    if "preparation" in file.config:
+    none for imported weights, which read as in their own project, nor for classic ones that have no CTC head."""
+    if "preparation" in file.config or file.config.get("letters"):
         return None
     shipped = Path(__file__).parent / "weights" / "language.onnx"
     found = beside.get("language") or (read_weight_file(shipped) if shipped.is_file() else None)

@@ -63,7 +63,8 @@ class Recognizer:
             for the same, or ``greedy`` of weights with one head, and where that is not sure either the most likely of
             the texts near by (see ``language.LanguageModel``). Imported weights with an attention head know only
             ``greedy``. ``auto`` is ``language`` where there is a language network for these characters, shipped or
-            beside the weights, else ``both`` where the weights have two heads, else ``greedy``.
+            beside the weights, else ``both`` where the weights have two heads, else ``greedy``. ``attention-beam``, and
+            the attention head with a lexicon, need a file ``spelling`` beside exported weights.
         lexicon: words that a text can be. Of these the CTC head's most probable one is read, exactly; the attention
             head chooses among the eight most probable ones, and with both heads, where the first is not sure,
             the product of the two probabilities does.
@@ -102,7 +103,8 @@ class Recognizer:
         self._decoder = decoder
         self._decode = make_decoder(decoder if decoder in DECODERS else "greedy", self.config, len(self.charset))
         self._attention: Engine | None = None
-        if decoder in (ATTENTION, BOTH) or (decoder == LANGUAGE and "attention" in beside):
+        heads = decoder in (ATTENTION, ATTENTION_BEAM, BOTH) or (decoder == LANGUAGE and "attention" in beside)
+        if heads and lexicon is None:
             head = select_weights(weights, "attention", __file__)
             self._attention = load_engine(head, threads, build_attention)
         self._threads = threads
@@ -118,7 +120,7 @@ class Recognizer:
 
     @property
     def attends(self) -> bool:
-        """Whether the attention head reads, alone or beside the other."""
+        """Whether the attention head reads texts, alone or beside the other, and can be drawn."""
         return self._attention is not None
 
     def width(self, length: float, height: float) -> int:
@@ -153,7 +155,7 @@ class Recognizer:
             images: as ``logits`` takes them.
 
         Raises:
-            ValueError: images of another shape or type, or another decoder than ``attention``.
+            ValueError: images of another shape or type, or a decoder without the attention head.
         """
         return self._letters(images)[0]
 
@@ -187,6 +189,8 @@ class Recognizer:
         Args:
             lexicons: for each image the words that it can be, instead of the recogniser's own lexicon.
         """
+        if not len(images):
+            return []
         if lexicons is None and self._lexicon is not None:
             lexicons = [self._lexicon] * len(images)
         if self.preparation is None:
@@ -259,9 +263,9 @@ class Recognizer:
         self, logits: NDArray[np.float32], features: Sequence[NDArray[np.float32]], lexicons: Sequence[Lexicon]
     ) -> list[Reading]:
         """The word of its lexicon that each crop shows, by the heads that the decoder asks."""
-        readings = self._readings(logits, lexicons)
         alone = self._decoder in (ATTENTION, ATTENTION_BEAM)
-        asked = list(range(len(readings))) if alone else _unsure(readings)
+        readings = [Reading("", 0.0)] * len(logits) if alone else self._readings(logits, lexicons)
+        asked = _unsure(readings)
         if self._decoder in DECODERS or not asked or not (alone or self._spelling):
             return readings
         known = [lexicons[index] for index in asked]
@@ -283,7 +287,10 @@ class Recognizer:
             ValueError: these weights do not hold what that takes.
         """
         if self._spelling is None:
-            raise ValueError("the attention head cannot be asked about given texts: these weights hold no `spelling`")
+            raise ValueError(
+                "the attention head cannot be asked about given texts: these weights hold no `spelling`, which "
+                "`rectify-ocr export` of their safetensors makes"
+            )
         return Speller(load_engine(self._spelling, self._threads, build_attention))
 
     def _decoded(self, read: Decoded) -> list[tuple[str, float]]:

@@ -40,7 +40,7 @@ class Speller:
             texts: classes from 1.
             owners: (N,) the word that each may be.
         """
-        lengths = np.array([len(text) for text in texts])
+        lengths = np.array([len(text) for text in texts], np.int64)
         letters = np.full((len(texts), 2, lengths.max(initial=1) + 1), END, np.int64)
         for row, text in zip(letters, texts, strict=True):
             row[:, : len(text)] = text, text[::-1]
@@ -50,7 +50,7 @@ class Speller:
         counted = np.arange(letters.shape[2]) <= lengths[:, None]
         return np.asarray((chosen * counted[:, None]).sum(2))
 
-    def beam(self, features: Features, width: int = 5, most: int = 25) -> Decoded:
+    def beam(self, features: Features, width: int = 5) -> Decoded:
         """The most probable text of each word and its confidence, by beam search from both sides.
 
         Each prefix is scored anew with every letter, which keeps the network without a state.
@@ -58,7 +58,6 @@ class Speller:
         Args:
             features: (words, T, F) of the encoder.
             width: prefixes kept on each side.
-            most: letters of a text.
 
         Source: Shi et al., ASTER, PAMI 2018, section 3.2 (beam search, and the better of two directions).
         """
@@ -66,7 +65,7 @@ class Speller:
         best: list[tuple[float, tuple[int, ...]]] = [(-np.inf, ())] * len(features)
         prefixes = np.zeros((len(features), 2, 1, 0), np.int64)
         sums = np.zeros((len(features), 2, 1))
-        for _ in range(most + 1):
+        for _ in range(int(self.config["steps"])):  # the last of which is an end
             totals = sums[..., None] + self._next(features[words], prefixes)
             for place, word in enumerate(words):
                 best[word] = max(best[word], _ended(totals[place, ..., END], prefixes[place]))
@@ -81,10 +80,12 @@ class Speller:
     def _next(self, features: Features, prefixes: NDArray[np.int64]) -> NDArray[np.float64]:
         """Log probabilities (words, 2, width, classes) of what follows prefixes (words, 2, width, L)."""
         words, _, width, length = prefixes.shape
-        given = np.full((words * width, 2, length + 1), END)  # never empty; what follows a letter does not change it
+        given = np.full(
+            (words * width, 2, length + 1), END, np.int64
+        )  # never empty; what follows a letter does not change it
         given[..., :length] = prefixes.swapaxes(1, 2).reshape(words * width, 2, length)
         scores = self._scores(np.repeat(features, width, axis=0), given)[:, :, length]
-        return scores.reshape(words, width, 2, -1).swapaxes(1, 2)
+        return scores.reshape(words, width, *scores.shape[1:]).swapaxes(1, 2)
 
     def _scores(self, features: Features, letters: NDArray[np.int64]) -> NDArray[np.float64]:
         return log_softmax(self._network(features, np.ascontiguousarray(letters)))

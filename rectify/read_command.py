@@ -134,14 +134,15 @@ def build_parser() -> argparse.ArgumentParser:
         "--decoder",
         choices=list(DECODERS),
         default="auto",
-        help="how the builtin engine reads: by one head, by both (the more certain one), or by language (both, and "
-        "where they are not sure the likelier text); auto is the last of these that the weights can do (default: "
-        "%(default)s)",
+        help="how the builtin engine reads: by one head (-beam searches longer for its most probable text), by both "
+        "(the more certain one), or by language (both, and where they are not sure the likelier text); auto is the "
+        "last of these that the weights can do (default: %(default)s)",
     )
     add(
         "--lexicon",
         metavar="FILE",
-        help="read only words of this file, one a line, UTF-8, whatever the case of the crop",
+        help="read only words of this file, one a line, UTF-8, whatever the case of the crop; by the head of "
+        "--decoder, or by both where the first is not sure",
     )
     add(
         "--margin",
@@ -209,7 +210,9 @@ def _reading_engine(arguments: argparse.Namespace) -> Reader:
     )
 
     if arguments.attention and not (builtin and pipeline.recognizer.attends):
-        raise ValueError("--attention DIR needs the attention head: --decoder attention, and weights that hold one")
+        raise ValueError(
+            "--attention DIR needs the attention head: --decoder attention, weights that hold one, and no --lexicon"
+        )
 
     def drawn(word: Image) -> Image | None:
         return pipeline.recognizer.draw_attention(word) if arguments.attention else None

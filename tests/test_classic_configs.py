@@ -121,6 +121,14 @@ def test_crnn_reads_any_width_and_rare_one(tmp_path: Path, synthetic: Path) -> N
     assert widths["rare"] == [100, 100]
 
 
+def test_a_classic_attention_head_is_read_greedily(tmp_path: Path, synthetic: Path) -> None:
+    """The language network would take its scores for those of CTC."""
+    training = Training(tiny("rare", tmp_path, synthetic))
+    training.save()
+    picture = np.random.default_rng(0).integers(0, 256, (1, 32, 100, 3), dtype=np.uint8)
+    assert Recognizer(tmp_path).read(picture) == Recognizer(tmp_path, decoder="greedy").read(picture)
+
+
 def test_a_charset_without_capitals_reads_them_as_small(tmp_path: Path, synthetic: Path) -> None:
     config = tiny("rare", tmp_path / "run", synthetic, f"recognizer.charset={LOWER36}")
     labels = [LmdbReader(synthetic).label(index) for index in range(32)]

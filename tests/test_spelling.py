@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,13 @@ torch = pytest.importorskip("torch")
 from recognizer.attention_network import AttentionConfig, AttentionHead
 from recognizer.charset import Charset
 from recognizer.lexicon import Lexicon
-from recognizer.lexicon_spelling import near_words
+from recognizer.lexicon_spelling import NEAREST, near_words
 from recognizer.network import RecognitionNetwork, RecognizerConfig
 from recognizer.networks import build_attention
-from recognizer.recognizer import Recognizer
+from recognizer.recognizer import TEMPERATURE, Recognizer
 from recognizer.spelling import Speller
 from rectify.engine import load_engine
+from train.calibrate import KINDS, _files, store
 from train.export import export
 from train.weights import save_network
 
@@ -77,12 +79,12 @@ def test_a_text_is_as_probable_as_its_letters_and_its_end(
 
 
 def test_probabilities_of_all_texts_and_longer_ones_add_up_to_one(speller: Speller, features: np.ndarray) -> None:
-    """What is missing to one is that of the texts that are longer."""
-    sums = np.exp(speller.log_probabilities(features, TEXTS, np.zeros(len(TEXTS), int))).sum(0)
-    assert (sums < 1).all()
+    """Of the texts of up to eight letters nearly; those of up to three leave more out."""
     more = [text for length in range(9) for text in itertools.product((1, 2), repeat=length)]
-    longer = np.exp(speller.log_probabilities(features, more, np.zeros(len(more), int))).sum(0)
-    assert (longer >= sums).all() and (longer < 1 + 1e-5).all()
+    few, many = (
+        np.exp(speller.log_probabilities(features, texts, np.zeros(len(texts), int))).sum(0) for texts in (TEXTS, more)
+    )
+    assert (few < many).all() and (many < 1 + 1e-5).all() and (many > 0.5).all()
 
 
 def test_torch_and_onnx_agree(speller: Speller, exported: Path, features: np.ndarray) -> None:
@@ -93,9 +95,10 @@ def test_torch_and_onnx_agree(speller: Speller, exported: Path, features: np.nda
 
 
 def test_a_wide_beam_finds_the_most_probable_text(speller: Speller, features: np.ndarray) -> None:
-    for word, (text, confidence) in enumerate(speller.beam(features, width=100, most=3)):
-        scores = speller.log_probabilities(features, TEXTS, np.full(len(TEXTS), word)).max(1)
-        assert tuple(text) == TEXTS[int(scores.argmax())]
+    texts = [text for length in range(CONFIG.steps) for text in itertools.product((1, 2), repeat=length)]
+    for word, (text, confidence) in enumerate(speller.beam(features, width=100)):
+        scores = speller.log_probabilities(features, texts, np.full(len(texts), word)).max(1)
+        assert tuple(text) == texts[int(scores.argmax())]
         assert confidence == pytest.approx(np.exp(scores.max() / (len(text) + 1)), rel=1e-4)
 
 
@@ -120,6 +123,33 @@ def test_near_words_are_weighed_by_both_heads(speller: Speller, features: np.nda
         assert by_attention == pytest.approx(np.exp(spelled[place] / (len(text) + 1)), rel=1e-4)
 
 
+def test_of_a_long_list_only_the_nearest_are_asked_about(speller: Speller, features: np.ndarray) -> None:
+    charset = Charset("ab")
+    lexicon = Lexicon(["".join("ab"[letter - 1] for letter in text) for text in TEXTS if text])
+    logits = np.random.default_rng(1).normal(size=(3, 9, 3)).astype(np.float32)
+    seen = lexicon.log_probabilities(logits, charset)
+    for word, near in enumerate(near_words(speller, logits, features, [lexicon] * 3, charset)):
+        assert near is not None
+        assert near.words.tolist() == np.argsort(-seen[word])[:NEAREST].tolist()
+
+
+class Cases:
+    """Stands in for the attention head: it finds a text as probable as it has letters of class 3."""
+
+    def log_probabilities(self, features: np.ndarray, texts: list[tuple[int, ...]], owners: np.ndarray) -> np.ndarray:
+        return np.array([[text.count(3) - 5.0] * 2 for text in texts])
+
+
+def test_a_word_is_asked_about_in_the_case_that_is_seen() -> None:
+    charset, lexicon = Charset("abAB"), Lexicon(["ab", "ba"])
+    frames = np.full((1, 5, 5), -9.0)
+    for frame, character in enumerate((3, 0, 2, 0, 0)):  # A, then b
+        frames[0, frame, character] = 0
+    (near,) = near_words(Cases(), frames, np.zeros((1, 5, 16), np.float32), [lexicon], charset)  # type: ignore[arg-type]
+    assert near is not None and near.words[0] == 0
+    assert near.spelled[0] == 1 - 5.0  # Ab, not ab, AB or aB
+
+
 def test_no_near_words_where_none_fits(speller: Speller, features: np.ndarray) -> None:
     logits = np.zeros((3, 2, 3), np.float32)
     assert near_words(speller, logits, features, [Lexicon(["aaaa"])] * 3, Charset("ab")) == [None] * 3
@@ -127,13 +157,21 @@ def test_no_near_words_where_none_fits(speller: Speller, features: np.ndarray) -
     assert [near is None for near in mixed] == [True, False, True]
 
 
-@pytest.mark.parametrize("decoder", ["attention", "attention-beam", "both", "greedy", "auto"])
-def test_a_recogniser_reads_words_of_a_list(exported: Path, decoder: str) -> None:
-    pictures = np.random.default_rng(5).integers(0, 256, (2, 32, 96, 3), dtype=np.uint8)
-    lexicon = Lexicon(["ab", "bab"])
-    readings = Recognizer(exported, decoder=decoder, lexicon=lexicon).read(pictures)
-    assert all(reading.text in lexicon.words and 0 <= reading.confidence <= 1 for reading in readings)
-    assert Recognizer(exported, decoder=decoder).read(pictures, [lexicon] * 2) == readings
+@pytest.mark.parametrize("decoder", ["attention", "attention-beam", "both", "greedy", "beam", "auto"])
+def test_a_recogniser_reads_words_of_a_list(exported: Path, speller: Speller, decoder: str) -> None:
+    pictures = np.random.default_rng(5).integers(0, 256, (4, 32, 96, 3), dtype=np.uint8)
+    lexicon = Lexicon(["ab", "bab", "a", "bb"])
+    recognizer = Recognizer(exported, decoder=decoder, lexicon=lexicon)
+    readings = recognizer.read(pictures)
+    logits, features = load_engine(exported / "recognizer.onnx").outputs(pictures)
+    near = near_words(speller, logits, features, [lexicon] * 4, Charset("ab"))
+    if decoder in ("greedy", "beam"):
+        expected = [word for word, _ in lexicon.read_ctc(logits, Charset("ab"))]
+    else:
+        expected = [one.best(alone=decoder.startswith("attention"))[0] for one in near if one]
+    assert [reading.text for reading in readings] == expected
+    assert all(0 <= reading.confidence <= 1 for reading in readings)
+    assert Recognizer(exported, decoder=decoder).read(pictures, [lexicon] * 4) == readings
 
 
 def test_beam_search_by_a_recogniser(exported: Path, weights: Path) -> None:
@@ -141,6 +179,22 @@ def test_beam_search_by_a_recogniser(exported: Path, weights: Path) -> None:
     readings = Recognizer(exported, decoder="attention-beam").read(pictures)
     halves = Recognizer(weights, decoder="attention-beam").read(pictures)
     assert [reading.text for reading in readings] == [reading.text for reading in halves]
+
+
+def test_nothing_to_read_is_nothing_read(exported: Path) -> None:
+    none = np.zeros((0, 32, 96, 3), np.uint8)
+    for decoder in ("greedy", "attention-beam", "both"):
+        assert Recognizer(exported, decoder=decoder).read(none) == []
+
+
+def test_a_calibrated_head_is_calibrated_in_both_graphs(exported: Path, tmp_path: Path) -> None:
+    shutil.copytree(exported, tmp_path / "weights")
+    files = _files(str(tmp_path / "weights"), KINDS["attention"])
+    assert [file.path.name for file in files] == ["attention.onnx", "attention.safetensors", "spelling.onnx"]
+    for file in files:
+        store(file, 0.5)
+    graph = load_engine(tmp_path / "weights" / "spelling.onnx")
+    assert graph.config[TEMPERATURE] == 0.5 and graph.config["kind"] == "spelling"
 
 
 def test_weights_that_cannot_be_asked_say_so(exported: Path, tmp_path: Path) -> None:

@@ -28,8 +28,8 @@ from train.calibration import expected_calibration_error, fit_temperature
 from train.crops import held_back
 from train.metrics import normalize
 
-KINDS = {"ctc": "recognizer", "attention": "attention"}
-"""Which weights hold the temperature of a decoder."""
+KINDS = {"ctc": ("recognizer",), "attention": ("attention", "spelling")}
+"""Which weights hold the temperature of a decoder; of several, all that are there."""
 
 Verdicts = list[tuple[float, bool]]
 """Confidence of each reading and whether it is right."""
@@ -92,14 +92,15 @@ def _crossed(verdicts: Verdicts) -> float:
     return _error(cured, 1.0)
 
 
-def _files(weights: str, kind: str) -> list[WeightFile]:
-    """Every file of that kind in a folder, or the one named."""
+def _files(weights: str, kinds: Sequence[str]) -> list[WeightFile]:
+    """Every file of these kinds in a folder, or the one named; at least one of the first kind, which comes first."""
     place = Path(__file__).parents[1] / "recognizer" / "weights" if weights == "shipped" else Path(weights)
     find_weights(place)  # a clear error for what holds none
     paths = [*sorted(place.glob("*.onnx")), *sorted(place.glob("*.safetensors"))] if place.is_dir() else [place]
-    files = [file for file in map(read_weight_file, paths) if file.kind == kind]
-    if not files:
-        raise ValueError(f"{weights}: holds no {kind}")
+    files = [file for file in map(read_weight_file, paths) if file.kind in kinds]
+    files.sort(key=lambda file: kinds.index(file.kind))
+    if not files or files[0].kind != kinds[0]:
+        raise ValueError(f"{weights}: holds no {kinds[0]}")
     return files
 
 

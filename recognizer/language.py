@@ -30,6 +30,9 @@ class Weighing:
     """For every letter: without it the language prefers short texts, which are more probable as such."""
     heard: float
     """For a text that the heads have read."""
+    temperature: float = 1.5
+    """By which all that is divided to tell how probable the best text is among the others: what is seen, the language
+    and what was heard are not independent of each other."""
 
 
 WEIGHING = Weighing(0.7, 2.5, 1.0)
@@ -48,15 +51,12 @@ class Choice:
     heard: NDArray[np.bool_]
     """Which of them the heads have read."""
 
-    def best(self, weighing: Weighing) -> int:
-        """Index of the text that is likeliest by all."""
+    def best(self, weighing: Weighing) -> tuple[int, float]:
+        """Index of the text that is likeliest by all, and its probability among these texts."""
         lengths = np.array([len(text) for text in self.texts])
-        merits = self.seen + weighing.language * self.written + weighing.letter * lengths
-        return int((merits + weighing.heard * self.heard).argmax())
-
-    def confidence(self, index: int) -> float:
-        """Probability of a text by the CTC head alone, as a geometric mean over its characters."""
-        return float(np.exp(self.seen[index] / max(1, len(self.texts[index]))))
+        merits = self.seen + weighing.language * self.written + weighing.letter * lengths + weighing.heard * self.heard
+        index = int(merits.argmax())
+        return index, float(1 / np.exp((merits - merits[index]) / weighing.temperature).sum())
 
 
 class LanguageModel:

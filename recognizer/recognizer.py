@@ -49,7 +49,8 @@ class Reading:
     text: str
     confidence: float
     """0..1: the probability of the text as a geometric mean over its characters, to the power of 1 / temperature where
-    the weights are calibrated (``python -m train.calibrate``): then about the share of such readings that are right."""
+    the weights are calibrated (``python -m train.calibrate``): then about the share of such readings that are right.
+    Of a text that the language was asked about, its probability among the texts that were weighed."""
 
 
 class Recognizer:
@@ -244,15 +245,11 @@ class Recognizer:
         places: list[int],
         readings: list[Reading],
     ) -> None:
-        """Replace the readings at some places where another text is likelier, seen and as a text."""
+        """Replace the readings at some places by the texts that are likeliest, seen and as texts."""
         heard = [tuple(self.charset.encode(readings[place].text)) for place in places]
-        choices = language.choices(looks, heard)
-        best = [choice.best(WEIGHING) for choice in choices]
-        read = [(self.charset.decode(c.texts[i]), c.confidence(i)) for c, i in zip(choices, best, strict=True)]
-        likely = self._calibrated(self.config, read)
-        for place, reading in zip(places, likely, strict=True):
-            if reading.text != readings[place].text:
-                readings[place] = reading
+        for place, choice in zip(places, language.choices(looks, heard), strict=True):
+            index, confidence = choice.best(WEIGHING)
+            readings[place] = Reading(self.charset.decode(choice.texts[index]), confidence)
 
     def _attend(self, head: Engine, features: NDArray[np.float32]) -> list[Reading]:
         """Readings of the attention head."""

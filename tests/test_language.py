@@ -77,34 +77,36 @@ def test_what_fills_a_row_up_does_not_count() -> None:
 def test_the_likelier_word_wins_where_both_may_be_seen() -> None:
     (choice,) = LanguageModel(Table(ab=-2.0, cb=-9.0)).choices([AB_OR_CB], [(3, 2)])
     assert choice.texts[:2] == [(3, 2), (1, 2)]
-    assert choice.texts[choice.best(Weighing(0.5, 0.0, 0.0))] == (1, 2)
-    assert choice.texts[choice.best(Weighing(0.0, 0.0, 0.0))] == (3, 2)
-    assert choice.confidence(1) == pytest.approx(math.sqrt(0.4), abs=1e-4)
+    assert choice.texts[choice.best(Weighing(0.5, 0.0, 0.0))[0]] == (1, 2)
+    assert choice.texts[choice.best(Weighing(0.0, 0.0, 0.0))[0]] == (3, 2)
+    _, probability = choice.best(Weighing(0.0, 0.0, 0.0, temperature=1.0))
+    assert probability == pytest.approx(0.6, abs=1e-3)
+    assert choice.best(Weighing(0.0, 0.0, 0.0, temperature=100.0))[1] == pytest.approx(1 / len(choice.texts), abs=0.1)
 
 
 def test_what_is_not_seen_is_not_read_however_likely() -> None:
     (choice,) = LanguageModel(Table(bbb=-0.1)).choices([AB_OR_CB], [(2, 2, 2)])
     assert (2, 2, 2) in choice.texts
-    assert choice.texts[choice.best(Weighing(0.5, 1.0, 1.0))] == (3, 2)
+    assert choice.texts[choice.best(Weighing(0.5, 1.0, 1.0))[0]] == (3, 2)
 
 
 def test_what_the_heads_have_read_is_not_given_up_for_nothing() -> None:
     (choice,) = LanguageModel(Table(ab=-2.0, cb=-3.5)).choices([AB_OR_CB], [(3, 2)])
-    assert choice.texts[choice.best(Weighing(0.5, 0.0, 0.0))] == (1, 2)
-    assert choice.texts[choice.best(Weighing(0.5, 0.0, 1.0))] == (3, 2)
+    assert choice.texts[choice.best(Weighing(0.5, 0.0, 0.0))[0]] == (1, 2)
+    assert choice.texts[choice.best(Weighing(0.5, 0.0, 1.0))[0]] == (3, 2)
 
 
 def test_a_second_look_counts_as_much_as_the_first() -> None:
     clear = seen({"a": 0.9, "c": 0.1}, {"": 1.0}, {"b": 1.0}, {"": 1.0})
     (choice,) = LanguageModel(Table()).choices([AB_OR_CB, clear], [(3, 2)])
-    assert choice.texts[choice.best(Weighing(0.0, 0.0, 0.0))] == (1, 2)
+    assert choice.texts[choice.best(Weighing(0.0, 0.0, 0.0))[0]] == (1, 2)
     assert choice.seen[choice.texts.index((1, 2))] == pytest.approx((math.log(0.4) + math.log(0.9)) / 2, abs=1e-4)
 
 
 def test_letters_make_up_for_the_price_of_long_texts() -> None:
     choice = Choice([(1,), (1, 2)], np.array([-1.0, -1.2]), np.array([-2.0, -4.0]), np.array([False, False]))
-    assert choice.best(Weighing(0.5, 0.0, 0.0)) == 0
-    assert choice.best(Weighing(0.5, 1.5, 0.0)) == 1
+    assert choice.best(Weighing(0.5, 0.0, 0.0))[0] == 0
+    assert choice.best(Weighing(0.5, 1.5, 0.0))[0] == 1
 
 
 def test_it_learns_words_from_a_list(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         parser.error(str(error))
 
     def accuracy(weighing: Weighing) -> str:
-        right = [rights[choice.best(weighing) if choice else 0] for choice, rights in words]
+        right = [rights[choice.best(weighing)[0] if choice else 0] for choice, rights in words]
         return f"{100 * sum(right) / len(right):.2f}"
 
     unsure = sum(choice is not None for choice, _ in words)

@@ -22,6 +22,7 @@ from recognizer.recognizer import Recognizer
 from train.export import export
 from train.language import Texts, bits, main, train
 from train.losses import padded
+from train.tune_language import Word
 from train.weights import save_network
 
 CONFIG = LanguageConfig(charset="abc", embedding=4, units=8)
@@ -178,3 +179,11 @@ def test_bits_are_those_of_the_probabilities() -> None:
         network.output.weight.zero_()
         network.output.bias.zero_()
     assert bits(network, [[1, 2], [3]]) == pytest.approx(math.log2(4))
+
+
+def test_a_held_back_word_answers_by_the_weighing() -> None:
+    choice = Choice([(1,), (1, 2)], np.array([-1.0, -1.2]), np.array([-2.0, -4.0]), np.array([False, False]))
+    word = Word(choice, [False, True], 0.0)
+    assert word.answer(Weighing(0.5, 0.0, 0.0))[1] is False
+    assert word.answer(Weighing(0.5, 1.5, 0.0))[1] is True
+    assert Word(None, [True], 0.95).answer(Weighing(0.5, 0.0, 0.0)) == (0.95, True)

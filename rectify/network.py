@@ -34,8 +34,6 @@ class LocalizationConfig:
     """Residual blocks of each stage of a ``VotingNetwork``; none for the fully connected ``LocalizationNetwork``."""
     hidden: int = 256
     """Units of the fully connected layer of a ``LocalizationNetwork``."""
-    consensus: int = 0
-    """Units of the layer of a ``VotingNetwork`` that makes its points agree; 0 leaves them as voted."""
     family: str = "tps"
     """``affine`` brings the control points onto the affine map nearest to them, to compare with: no bend remains."""
 
@@ -89,9 +87,7 @@ class VotingNetwork(nn.Module):
     Each cell of the last feature map votes where each control point lies, as an offset from the cell's own place, and
     says how much its vote counts; a point is the weighted mean of its votes. So what moves in the picture moves the
     points, without a fully connected layer over all places, which needs four times the parameters and is no more exact.
-    Each point is voted for by itself. Two small layers that see all points, and the mean of the features, then make
-    them agree: where the ends of a word show no perspective, its middle has none either. It starts as the identity: no
-    cell counts more than another, no vote has an offset, and there is nothing to agree about.
+    It starts as the identity: no cell counts more than another, and no vote has an offset.
 
     Source: anchors that vote for joints, Xiong et al., A2J, ICCV 2019, section 3.
     """
@@ -107,14 +103,7 @@ class VotingNetwork(nn.Module):
             width, height = math.ceil(width / 2), math.ceil(height / 2)
             before = channels
         self.features = nn.Sequential(*layers)
-        count = config.rows * config.cols
-        self.votes = nn.Conv2d(before, 3 * count, 1)
-        self.consensus: nn.Sequential | None = None
-        if config.consensus:
-            units = config.consensus
-            self.consensus = nn.Sequential(
-                nn.Linear(2 * count + before, units), nn.ReLU(inplace=True), nn.Linear(units, 2 * count)
-            )
+        self.votes = nn.Conv2d(before, 3 * config.rows * config.cols, 1)
         canonical, cells = canonical_points(config.rows, config.cols), pixel_grid(height, width)
         self.register_buffer("canonical", torch.from_numpy(canonical).float(), persistent=False)
         self.register_buffer("cells", torch.from_numpy(cells).float(), persistent=False)
@@ -124,9 +113,6 @@ class VotingNetwork(nn.Module):
         """Predict the crop's own rectangle for whatever crop."""
         nn.init.zeros_(self.votes.weight)
         nn.init.zeros_(self.votes.bias)
-        if self.consensus is not None:
-            nn.init.zeros_(self.consensus[-1].weight)
-            nn.init.zeros_(self.consensus[-1].bias)
 
     def forward(self, thumbnail: Tensor) -> Tensor:
         """Control points of crops.
@@ -137,15 +123,10 @@ class VotingNetwork(nn.Module):
         Returns:
             (N, rows·cols, 2) normalised (x, y) in the crop.
         """
-        features = self.features(standardize(thumbnail))
-        votes = self.votes(features).flatten(2).transpose(1, 2)
+        votes = self.votes(self.features(standardize(thumbnail))).flatten(2).transpose(1, 2)
         shares, offsets = votes.unflatten(2, (3, -1)).split([1, 2], dim=2)
         places = offsets + self.cells[:, :, None]
-        points = self.canonical + (shares.softmax(1) * places).sum(1).transpose(1, 2)
-        if self.consensus is None:
-            return points
-        seen = torch.cat([points.flatten(1), features.mean((2, 3))], dim=1)
-        return points + self.consensus(seen).unflatten(1, (-1, 2))
+        return self.canonical + (shares.softmax(1) * places).sum(1).transpose(1, 2)
 
 
 class ResidualBlock(nn.Module):

@@ -45,17 +45,6 @@ def test_a_deeper_network_computes_the_same(kind: str, blocks: tuple[int, ...], 
     assert torch.allclose(old(pictures), new(pictures), atol=1e-5)
 
 
-def test_layers_for_consensus_change_nothing_at_first() -> None:
-    torch.manual_seed(0)
-    old, new = build_localization(LOCALIZER), build_localization(replace(LOCALIZER, consensus=8))
-    torch.nn.init.normal_(old.votes.weight)
-    tensors, added = deepen("refiner", old.state_dict(), LOCALIZER.blocks, new.state_dict(), LOCALIZER.blocks)
-    new.load_state_dict(tensors)
-    assert added == {f"consensus.{layer}.{name}" for layer in (0, 2) for name in ("weight", "bias")}
-    pictures = torch.rand(2, 3, 16, 32) * 255
-    assert torch.allclose(old.eval()(pictures), new.eval()(pictures))
-
-
 def test_the_added_blocks_learn() -> None:
     _, new, added = grown("recognizer", (1, 1, 2))
     new.train()(torch.rand(2, 3, 32, 64) * 255).square().sum().backward()

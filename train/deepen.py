@@ -16,15 +16,12 @@ _CONVOLUTION = 3
 """Layers with which a stage begins (convolution, batch normalisation, ReLU); its blocks are one layer each."""
 _LAST_SCALE = "body.4.weight"
 """Of a block, the scale of what it adds to its input."""
-_CONSENSUS = "consensus."
-"""Layers of a localization network that change nothing at first."""
 
 
 def deepen(
     kind: str, source: Mapping[str, Tensor], old: Sequence[int], fresh: Mapping[str, Tensor], new: Sequence[int]
 ) -> tuple[dict[str, Tensor], set[str]]:
-    """Weights for a network with more residual blocks, or with layers for consensus, which computes what the old one
-    does.
+    """Weights for a network with more residual blocks, which computes what the old one does.
 
     Args:
         kind: of the network, see ``weights_io.KINDS``.
@@ -32,17 +29,9 @@ def deepen(
         fresh: the same of an untrained network with ``new`` blocks in each stage, nowhere fewer.
 
     Returns:
-        All tensors, and the names of those that were added. Those of ``source`` as they are where nothing is added, or
-        some blocks would have to go.
+        All tensors, and the names of those of the added blocks. Those of ``source`` as they are where no blocks are
+        added, or some would have to go.
     """
-    tensors, added = _with_more_blocks(kind, source, old, fresh, new)
-    missing = {name for name in fresh if name.startswith(_CONSENSUS)} - tensors.keys()
-    return tensors | {name: fresh[name].clone() for name in missing}, added | missing
-
-
-def _with_more_blocks(
-    kind: str, source: Mapping[str, Tensor], old: Sequence[int], fresh: Mapping[str, Tensor], new: Sequence[int]
-) -> tuple[dict[str, Tensor], set[str]]:
     same = list(old) == list(new)
     if kind not in _STAGES or same or len(old) != len(new) or any(a > b for a, b in zip(old, new, strict=True)):
         return dict(source), set()

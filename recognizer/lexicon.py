@@ -160,9 +160,11 @@ class SpelledLexicon:
         order = np.argsort(self.symbols, kind="stable")
         self._classes = order[self.symbols[order] >= 0]
         self._starts = np.searchsorted(self.symbols[self._classes], np.arange(1 + len(numbers)))
-        small = [(symbol, c) for c, symbol in enumerate(classes, start=1) if _is_small(charset.characters[c - 1])]
-        capital = [(symbol, c) for c, symbol in enumerate(classes, start=1) if not _is_small(charset.characters[c - 1])]
-        self._small, self._capital = dict(capital) | dict(small), dict(small) | dict(capital)
+        small: dict[int, int] = {}
+        capital: dict[int, int] = {}
+        for c, (symbol, character) in enumerate(zip(classes, charset.characters, strict=True), start=1):
+            (small if character == _folded(character) else capital)[symbol] = c
+        self._small, self._capital = capital | small, small | capital
 
     def fold(self, log_probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
         """Log probabilities of classes (N, T, 1 + characters) as those of symbols (N, T, 1 + symbols)."""
@@ -189,10 +191,6 @@ class _Matching(dict[str, str]):
             parts = [_folded(part) for part in unicodedata.normalize("NFKD", character)]
         self[character] = "".join(part for part in parts if part in self._known)
         return self[character]
-
-
-def _is_small(character: str) -> bool:
-    return character == _folded(character)
 
 
 def _folded(character: str) -> str:

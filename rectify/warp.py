@@ -20,7 +20,7 @@ STRIP_PIXELS = 1 << 16
 """Results come in strips of at most so many, so that memory stays bounded."""
 
 SPLINE_PIXELS = 1 << 12
-"""The same for splines that are computed and not looked up: what a strip needs stays in the processor's cache."""
+"""The same for splines: what a strip needs stays in the processor's cache."""
 
 COARSE = 8
 """Samples along each side of a result from which it is judged how far it shrinks its source."""
@@ -145,11 +145,16 @@ def _reached(
 def _products(basis: NDArray[np.float32], points: Points) -> NDArray[np.float32]:
     """Planes (N, 2, pixels) of x and y: control points (N, K, 2) times a kept basis (K, pixels).
 
-    A product for each image, not one for all: rounding, and so the picture, then is the same in any batch.
+    A product for each image, not one for all: rounding, and so the picture, then is the same in any batch. And one for
+    each strip: larger ones BLAS would share among threads, which cost more than they save.
     """
     # The product is taken around the middle of the points: in float32 its error grows with the coordinates' size.
     middle = points.mean(1, keepdims=True)
-    planes = np.matmul((points - middle).swapaxes(1, 2).astype(np.float32), basis)
+    offsets = (points - middle).swapaxes(1, 2).astype(np.float32)
+    planes = np.empty((len(points), 2, basis.shape[1]), np.float32)
+    for start in range(0, basis.shape[1], SPLINE_PIXELS):
+        strip = slice(start, start + SPLINE_PIXELS)
+        np.matmul(offsets, basis[:, strip], out=planes[:, :, strip])
     planes += middle.swapaxes(1, 2).astype(np.float32)
     return planes
 

@@ -40,9 +40,10 @@ class Augmentation:
             image, points = change_view(image, rng, points)
         if rng.random() < 0.15:
             image = _shrink(image, rng)
-        # torchvision draws from torch's global generator; what it held before is put back.
+        # torchvision draws from torch's global generator; what it held before is put back. Its own seed is set alone:
+        # torch.manual_seed also looks for accelerators, which takes as long as the augmentation.
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(rng.integers(2**63)))
+            torch.default_generator.manual_seed(int(rng.integers(2**63)))
             tensor = self.photometric(torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1))
         return tensor.permute(1, 2, 0).contiguous().numpy(), points
 

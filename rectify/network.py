@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rectify.arrays import without_autocast
 from rectify.conventions import canonical_points, pixel_grid
 from rectify.families import ThinPlateSpline
 from rectify.sampler import sample, tps_grid
@@ -77,8 +78,12 @@ class LocalizationNetwork(nn.Module):
         Returns:
             (N, rows·cols, 2) normalised (x, y) in the crop.
         """
-        features = self.features(standardize(thumbnail)).flatten(1)
-        return self.points(F.relu(self.hidden(features))).reshape(-1, self.config.rows * self.config.cols, 2)
+        return self.place(self.features(standardize(thumbnail)))
+
+    def place(self, features: Tensor) -> Tensor:
+        """Control points (N, rows·cols, 2) from what ``features`` gives."""
+        hidden = F.relu(self.hidden(features.flatten(1)))
+        return self.points(hidden).reshape(-1, self.config.rows * self.config.cols, 2)
 
 
 class VotingNetwork(nn.Module):
@@ -123,7 +128,11 @@ class VotingNetwork(nn.Module):
         Returns:
             (N, rows·cols, 2) normalised (x, y) in the crop.
         """
-        votes = self.votes(self.features(standardize(thumbnail))).flatten(2).transpose(1, 2)
+        return self.place(self.features(standardize(thumbnail)))
+
+    def place(self, features: Tensor) -> Tensor:
+        """Control points (N, rows·cols, 2) from what ``features`` gives."""
+        votes = self.votes(features).flatten(2).transpose(1, 2)
         shares, offsets = votes.unflatten(2, (3, -1)).split([1, 2], dim=2)
         places = offsets + self.cells[:, :, None]
         return self.canonical + (shares.softmax(1) * places).sum(1).transpose(1, 2)
@@ -162,6 +171,15 @@ class AffineNetwork(nn.Module):
         """As the network's: (N, rows·cols, 2) from (N, 3, h, w)."""
         return self.nearest @ self.network(thumbnail)
 
+    @property
+    def features(self) -> nn.Module:
+        """The network's."""
+        return self.network.features
+
+    def place(self, features: Tensor) -> Tensor:
+        """As the network's."""
+        return self.nearest @ self.network.place(features)
+
 
 Localizer = LocalizationNetwork | VotingNetwork | AffineNetwork
 
@@ -195,7 +213,7 @@ def locate(network: Localizer, refiner: Localizer | None, thumbnail: Tensor, ima
 
     Source: the idea of rectifying again what is rectified, Zhan and Lu, ESIR, CVPR 2019, section 3.1.
     """
-    first = network(thumbnail)
+    first = _look(network, thumbnail)
     if refiner is None:
         return [first]
     config = refiner.config
@@ -203,7 +221,15 @@ def locate(network: Localizer, refiner: Localizer | None, thumbnail: Tensor, ima
     # No gradient through the picture: each network answers for its own points.
     grid = tps_grid(first.detach(), config.rows, config.cols, 2 * height, 2 * width)
     seen = F.avg_pool2d(sample(image.float(), grid), 2)
-    return [first, ThinPlateSpline(config.rows, config.cols).map(first.flatten(1), refiner(seen))]
+    return [first, ThinPlateSpline(config.rows, config.cols).map(first.flatten(1), _look(refiner, seen))]
+
+
+def _look(network: Localizer, picture: Tensor) -> Tensor:
+    """Control points by a network whose features alone are of half precision under autocast: it would round places by
+    half a pixel."""
+    features = network.features(standardize(picture))
+    with without_autocast(picture):
+        return network.place(features.float())
 
 
 class Rectification(NamedTuple):

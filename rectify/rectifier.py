@@ -161,13 +161,25 @@ class Rectifier:
     ) -> NDArray[np.float32]:
         """Control points (N, K, 2) corrected by a network's look at the words as they are rectified so far, with this
         much space around them."""
-        extent = extent_of(margin)
-        pixels = np.stack([to_pixels(found, image.shape[1::-1]) for image, found in zip(images, points, strict=True)])
-        width, height = engine.config["thumbnail"]
-        seen = warp_batch(images, pixels, self.rows, self.cols, (int(width), int(height)), extent)
-        corrected = engine(seen) * np.asarray(extent, np.float32)
+        corrected = engine(self._seen(engine, images, points, margin)) * np.asarray(extent_of(margin), np.float32)
         spline = ThinPlateSpline(self.rows, self.cols)
         return spline.map(points.reshape(len(points), -1), corrected).astype(np.float32)
+
+    def _seen(
+        self, engine: Engine, images: Sequence[Image], points: NDArray[np.float32], margin: tuple[float, float]
+    ) -> NDArray[np.uint8]:
+        """What a network that looks again is shown (N, h, w, 3)."""
+        pixels = np.stack([to_pixels(found, image.shape[1::-1]) for image, found in zip(images, points, strict=True)])
+        width, height = engine.config["thumbnail"]
+        return warp_batch(images, pixels, self.rows, self.cols, (int(width), int(height)), extent_of(margin))
+
+    def shown(self, images: Sequence[Image]) -> dict[str, NDArray[np.uint8]]:
+        """What each network is shown of upright crops (N, h, w, 3), by its kind: for whoever calibrates them."""
+        first = np.stack([thumbnail(image, self._thumbnail_size) for image in images])
+        if self._refiner is None:
+            return {"rectifier": first}
+        points = unfolded(self._engine(first), self.rows, self.cols)
+        return {"rectifier": first, "refiner": self._seen(self._refiner, images, points, MARGIN)}
 
     def rectify(self, image: Image, size: tuple[int, int] | None = None) -> Rectified:
         """Flattens one crop.

@@ -1,7 +1,8 @@
-"""Recognisers in 8 bits: what is quantized, how far it is off, what is refused."""
+"""Networks in 8 bits: what is quantized, how far it is off, what is refused."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ from helpers import RECOGNIZER_CONFIG, save_recognizer, save_rectifier
 from recognizer.network import RecognitionNetwork, RecognizerConfig
 from rectify.conventions import canonical_points
 from rectify.engine import load_engine
+from rectify.network import LocalizationConfig, build_localization
+from rectify.weights_io import WeightFile, read_weight_file
 from train import quantize as module
 from train.export import write_onnx
 from train.metrics import WordAccuracy
@@ -38,16 +41,37 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_eight_bits_are_close_and_carry_the_configuration(weights: Path, tmp_path: Path) -> None:
     pictures = np.random.default_rng(0).integers(0, 256, (24, 32, 96, 3), dtype=np.uint8)
-    write_quantized(weights / "recognizer.onnx", tmp_path / "recognizer.onnx", pictures[:16])
+    write_quantized(read_weight_file(weights / "recognizer.onnx"), tmp_path / "recognizer.onnx", pictures[:16])
     exact, rounded = (load_engine(folder / "recognizer.onnx") for folder in (weights, tmp_path))
     assert dict(rounded.config) == dict(exact.config)
     for widths in (slice(None), slice(0, 64)):
         expected, found = (engine(np.ascontiguousarray(pictures[16:, :, widths])) for engine in (exact, rounded))
         assert 0 < np.abs(found - expected).max() < 0.25 * np.ptp(expected)
-    nodes = onnx.load(tmp_path / "recognizer.onnx").graph.node
+    first, *others = in_eight_bits(tmp_path / "recognizer.onnx")
+    assert not first and all(others)
+
+
+def in_eight_bits(graph: Path) -> list[bool]:
+    """Of each convolution, in their order."""
+    nodes = onnx.load(graph).graph.node
     makers = {output: node.op_type for node in nodes for output in node.output}
-    inputs = [makers.get(node.input[0]) for node in nodes if node.op_type == "Conv"]
-    assert inputs[0] != "DequantizeLinear" and set(inputs[1:]) == {"DequantizeLinear"}
+    return [makers.get(node.input[0]) == "DequantizeLinear" for node in nodes if node.op_type == "Conv"]
+
+
+def test_places_are_not_rounded(tmp_path: Path) -> None:
+    """A localization network whose features alone are in 8 bits is off by less than a hundredth of the crop."""
+    torch.manual_seed(0)
+    network = build_localization(LocalizationConfig(channels=(8, 16), blocks=(0, 1)))
+    for _ in range(3):
+        network(255 * torch.rand(8, 3, 32, 96))
+    torch.nn.init.normal_(network.votes.weight, std=0.05)
+    config = {"format": 1, "kind": "refiner", **asdict(network.config)}
+    write_onnx(network.eval(), config, tmp_path / "exact.onnx")
+    pictures = np.random.default_rng(0).integers(0, 256, (24, 32, 96, 3), dtype=np.uint8)
+    write_quantized(read_weight_file(tmp_path / "exact.onnx"), tmp_path / "rounded.onnx", pictures[:16])
+    exact, rounded = (load_engine(tmp_path / f"{name}.onnx")(pictures[16:]) for name in ("exact", "rounded"))
+    assert 0 < np.abs(rounded - exact).max() < 0.02
+    assert in_eight_bits(tmp_path / "rounded.onnx") == [False, True, True, True, False]
 
 
 def test_the_command_writes_weights_that_read(
@@ -90,9 +114,9 @@ def test_judges_do_not_calibrate(synthetic: Path, tmp_path: Path, monkeypatch: p
     save_recognizer(tmp_path / "in" / "recognizer.onnx")
     seen: list[int] = []
 
-    def note(source: Path, target: Path, pictures: list) -> None:
+    def note(file: WeightFile, target: Path, pictures: list) -> None:
         seen.append(len(pictures))
-        target.write_bytes(source.read_bytes())
+        target.write_bytes(file.path.read_bytes())
 
     monkeypatch.setattr(module, "write_quantized", note)
     outcome = module.quantize(tmp_path / "in", tmp_path / "out", [synthetic], 10, 18)

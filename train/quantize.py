@@ -1,4 +1,4 @@
-"""The recogniser in 8 bits: static quantization of its ONNX graph, calibrated on some crops and judged on others."""
+"""Networks in 8 bits: static quantization of their ONNX graphs, calibrated on some crops and judged on others."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from data.reader import LmdbReader, find_lmdbs
-from recognizer import Pipeline, Recognizer
+from recognizer import Pipeline
 from rectify.images import Image, read_image
 from rectify.weights_io import WeightFile, find_weights
 from train.half_storage import store_in_half
@@ -25,23 +24,30 @@ from train.metrics import WordAccuracy, normalize
 MOST_LOST = 0.3
 """Points of word accuracy that 8 bits may cost."""
 
-QUANTIZED = ("Conv", "Add", "MatMul", "Gemm")
-"""Operators in 8 bits; ONNX Runtime knows no LSTM with quantized activations."""
+QUANTIZED = {
+    "rectifier": ("Conv",),
+    "refiner": ("Conv",),
+    "recognizer": ("Conv", "Add", "MatMul", "Gemm"),
+}
+"""Operators in 8 bits by kind of network; ONNX Runtime knows no LSTM with quantized activations."""
+
+TIMED = 128
+"""Crops that are read to compare times."""
 
 
 class LossError(RuntimeError):
-    """The quantized recogniser reads worse than it may."""
+    """The quantized networks read worse than they may."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of the recogniser."""
+    """What became of the networks."""
 
     before: float
     after: float
     """Word accuracy (36 characters, percent) of rectifying and reading with either."""
     speedup: float
-    """How many times the processor time of the new network the old one takes."""
+    """How many times the processor time of rectifying and reading with the new networks the old ones take."""
     judged: int
     """Crops that these figures are of."""
 
@@ -49,7 +55,7 @@ class Outcome:
 def quantize(
     weights: str | os.PathLike[str], out: Path, folders: Sequence[str | Path], calibrating: int, judging: int
 ) -> Outcome:
-    """Write a folder of weights whose recogniser computes in 8 bits; the other networks are copied.
+    """Write a folder of weights whose localization networks and recogniser compute in 8 bits; others are copied.
 
     Args:
         weights: ONNX files of this project as ``export`` writes them, see ``weights_io.find_weights``.
@@ -60,7 +66,7 @@ def quantize(
 
     Raises:
         FileExistsError: ``out`` exists.
-        ValueError: no recogniser of this project as ONNX there, one that is in 8 bits already, or no such crops.
+        ValueError: no recogniser of this project as ONNX there, a network that is in 8 bits already, or no such crops.
         LossError: it would cost more than ``MOST_LOST`` points; nothing is written.
     """
     if out.exists():
@@ -74,14 +80,15 @@ def quantize(
     count = max(len(crops) - calibrating, len(crops) // 2)
     judges = set(np.linspace(0, len(crops) - 1, count).astype(int).tolist())
     judged = [crop for index, crop in enumerate(crops) if index in judges]
-    flat = [reading.crop for reading in pipeline([image for i, (image, _) in enumerate(crops) if i not in judges])]
+    shown = _shown(pipeline, [image for index, (image, _) in enumerate(crops) if index not in judges])
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.partial-", dir=out.parent))
     try:
         for kind, file in files.items():
-            if kind != "recognizer":
+            if kind in shown:
+                write_quantized(file, partial / f"{kind}.onnx", shown[kind])
+            else:
                 shutil.copyfile(file.path, partial / f"{kind}.onnx")
-        write_quantized(files["recognizer"].path, partial / "recognizer.onnx", flat)
         outcome = _judge(pipeline, Pipeline(partial), judged)
         if outcome.after < outcome.before - MOST_LOST:
             raise LossError(
@@ -95,14 +102,22 @@ def quantize(
     return outcome
 
 
-def write_quantized(source: Path, target: Path, pictures: Sequence[Image]) -> None:
-    """A recogniser's ONNX graph with 8-bit convolutions and products.
+def _shown(pipeline: Pipeline, images: Sequence[Image]) -> dict[str, Sequence[NDArray[np.uint8]]]:
+    """What the networks to be quantized are shown of crops, by their kind."""
+    flat = [reading.crop for reading in pipeline(images)]
+    seen = pipeline.rectifier.shown(images) if pipeline.rectifier is not None else {}
+    return {"recognizer": flat, **{kind: list(pictures) for kind, pictures in seen.items()}}
 
-    The first convolution is left alone: it costs little, and rounds the pictures themselves. Weights have 7 of the 8
-    bits, since the sum of two products of 8 bits can overflow on processors without instructions for them (AVX2).
+
+def write_quantized(file: WeightFile, target: Path, pictures: Sequence[NDArray[np.uint8]]) -> None:
+    """A network's ONNX graph with 8-bit convolutions and products.
+
+    The first convolution is left alone: it costs little, and rounds the pictures themselves; and of a localization
+    network the last one, whose results are places. Weights have 7 of the 8 bits, since the sum of two products of 8
+    bits can overflow on processors without instructions for them (AVX2).
 
     Args:
-        pictures: flat words (height, W, 3) uint8 that the activations' ranges are taken from.
+        pictures: (h, w, 3) uint8 that the network is shown; the activations' ranges are taken from them.
     """
     import onnx
     import onnxruntime
@@ -117,9 +132,10 @@ def write_quantized(source: Path, target: Path, pictures: Sequence[Image]) -> No
             return next(self._left, None)
 
     onnxruntime.set_default_logger_severity(3)  # errors only: the sessions that calibrate have no option for it
-    model = onnx.load(source)
-    quant_pre_process(str(source), str(target), skip_symbolic_shape=True)
-    nodes = onnx.load(target).graph.node
+    model = onnx.load(file.path)
+    quant_pre_process(str(file.path), str(target), skip_symbolic_shape=True)
+    convolutions = [node.name for node in onnx.load(target).graph.node if node.op_type == "Conv"]
+    left = convolutions[:1] + ([] if file.kind == "recognizer" else convolutions[-1:])
     quantize_static(
         str(target),
         str(target),
@@ -127,8 +143,8 @@ def write_quantized(source: Path, target: Path, pictures: Sequence[Image]) -> No
         quant_format=QuantFormat.QDQ,
         per_channel=True,
         reduce_range=True,
-        op_types_to_quantize=list(QUANTIZED),
-        nodes_to_exclude=[node.name for node in nodes if node.op_type == "Conv"][:1],
+        op_types_to_quantize=list(QUANTIZED[file.kind]),
+        nodes_to_exclude=left,
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
     )
@@ -147,8 +163,9 @@ def _files(weights: str | os.PathLike[str]) -> dict[str, WeightFile]:
     for file in files.values():
         if not file.onnx:
             raise ValueError(f"{file.path}: only ONNX can be quantized; `rectify-ocr export` makes it")
-    if _is_quantized(files["recognizer"].path):
-        raise ValueError(f"{files['recognizer'].path}: computes in 8 bits already")
+    for kind in QUANTIZED & files.keys():
+        if _is_quantized(files[kind].path):
+            raise ValueError(f"{files[kind].path}: computes in 8 bits already")
     return files
 
 
@@ -171,24 +188,22 @@ def _crops(folders: Sequence[str | Path], count: int) -> Iterator[tuple[Image, s
 
 def _judge(pipeline: Pipeline, quantized: Pipeline, crops: Sequence[tuple[Image, str]]) -> Outcome:
     images = [image for image, _ in crops]
-    accuracies, flats = [], []
+    accuracies = []
     for reader in (pipeline, quantized):
         accuracy = WordAccuracy()
-        flats = reader(images)
-        for (_, label), reading in zip(crops, flats, strict=True):
+        for (_, label), reading in zip(crops, reader(images), strict=True):
             accuracy.update(label, normalize(reading.text))
         accuracies.append(accuracy.summary())
-    timed = [reading.crop[None] for reading in flats[:64]]
-    before, after = (_seconds(reader.recognizer, timed) for reader in (pipeline, quantized))
+    before, after = (_seconds(reader, images[:TIMED]) for reader in (pipeline, quantized))
     return Outcome(accuracies[0], accuracies[1], before / after, len(crops))
 
 
-def _seconds(network: Recognizer, batches: Sequence[NDArray[np.uint8]]) -> float:
-    """Least processor time of a few rounds through the batches."""
+def _seconds(pipeline: Pipeline, images: Sequence[Image]) -> float:
+    """Least processor time of a few rounds through the crops."""
 
-    def timed(work: Callable[[], Any]) -> float:
+    def timed() -> float:
         start = time.process_time()
-        work()
+        pipeline(images)
         return time.process_time() - start
 
-    return min(timed(lambda: [network.logits(batch) for batch in batches]) for _ in range(3))
+    return min(timed() for _ in range(3))

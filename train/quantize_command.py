@@ -1,4 +1,4 @@
-"""`rectify-ocr quantize`: the recogniser in 8 bits."""
+"""`rectify-ocr quantize`: networks in 8 bits."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def main(argv: Sequence[str]) -> int:
         return 2
     print(
         f"{args.out}\tword accuracy {outcome.after:.1f} instead of {outcome.before:.1f} on {outcome.judged} crops, "
-        f"the network {outcome.speedup:.1f} times as fast"
+        f"{outcome.speedup:.1f} times as fast"
     )
     return 0
 
@@ -37,7 +37,7 @@ def main(argv: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="rectify-ocr quantize",
-        description="Write weights whose recogniser computes in 8 bits. Refused when that costs more than "
+        description="Write weights whose rectifier and recogniser compute in 8 bits. Refused when that costs more than "
         f"{MOST_LOST} points of word accuracy on crops that it was not calibrated on.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,

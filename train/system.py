@@ -73,9 +73,7 @@ class System(nn.Module):
             rows: the samples to look at.
         """
         if self.localization is not None:
-            # Positions need float32 under autocast, too: half precision would round them by half a pixel.
-            with torch.autocast(batch.thumbnails.device.type, enabled=False):
-                return locate(self.localization, self.refiner, batch.thumbnails[rows], batch.views[rows])
+            return locate(self.localization, self.refiner, batch.thumbnails[rows], batch.views[rows])
         identity = canonical_points(self.config.localization.rows, self.config.localization.cols)
         return [torch.from_numpy(identity).float().to(batch.pixels.device).expand(len(batch.labels[rows]), -1, -1)]
 

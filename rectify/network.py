@@ -132,10 +132,10 @@ class VotingNetwork(nn.Module):
 
     def place(self, features: Tensor) -> Tensor:
         """Control points (N, rows·cols, 2) from what ``features`` gives."""
-        votes = self.votes(features).flatten(2).transpose(1, 2)
-        shares, offsets = votes.unflatten(2, (3, -1)).split([1, 2], dim=2)
-        places = offsets + self.cells[:, :, None]
-        return self.canonical + (shares.softmax(1) * places).sum(1).transpose(1, 2)
+        votes = self.votes(features).flatten(2).unflatten(1, (3, -1))  # (N, 3, rows·cols, cells)
+        shares, offsets = votes.split([1, 2], dim=1)
+        places = offsets + self.cells.T[:, None, :]
+        return self.canonical + (shares.softmax(3) * places).sum(3).transpose(1, 2)
 
 
 class ResidualBlock(nn.Module):
@@ -273,7 +273,7 @@ def standardize(image: Tensor) -> Tensor:
     """
     image = image.float() if not torch.is_floating_point(image) else image
     centered = image - image.mean(dim=(1, 2, 3), keepdim=True)
-    return centered * torch.rsqrt(centered.square().mean(dim=(1, 2, 3), keepdim=True) + 25.0)
+    return centered * torch.rsqrt((centered * centered).mean(dim=(1, 2, 3), keepdim=True) + 25.0)
 
 
 def convolution(before: int, channels: int, stride: int | tuple[int, int] = 1) -> list[nn.Module]:

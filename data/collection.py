@@ -157,7 +157,7 @@ class ShardReader:
             else:
                 rows.append(_row(name, entry.result))
         if failed:
-            _write(errors(self.out, shard), "".join(failed).encode())
+            _write(errors(self.out, shard), "".join(failed).encode(errors="surrogateescape"))
         _write_parquet(part(self.out, shard), rows)
         return len(rows), len(failed)
 
@@ -190,7 +190,7 @@ def run(shards: Sequence[Shard], out: Path, options: dict[str, Any], workers: in
 
 def _row(name: str, reading: CropReading) -> dict[str, Any]:
     return {
-        "path": name,
+        "path": os.fsencode(name).decode(errors="backslashreplace"),  # Parquet knows UTF-8 only
         "text": reading.text,
         "confidence": reading.confidence,
         "rectified": reading.rectified,

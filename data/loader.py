@@ -22,6 +22,7 @@ from data.synth.geometry import WordGeometry, control_points
 from recognizer.charset import ASCII94, Charset
 from recognizer.network import RecognizerConfig
 from rectify.conventions import Points
+from rectify.images import read_image
 from rectify.network import LocalizationConfig
 from rectify.shape import resize, thumbnail
 
@@ -176,11 +177,8 @@ class SampleSet:
     def __getitem__(self, index: int) -> Sample:
         reader, place = self.places[index]
         record = self.readers[reader][int(place)]
-        bgr = cv2.imdecode(np.frombuffer(record.image, np.uint8), cv2.IMREAD_COLOR)
-        if bgr is None:
-            raise ValueError(f"{self.readers[reader].folder}: image-{record.number:09d} is not an image")
         outline = self._outlines[reader].get(record.number)
-        image = fit(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB))
+        image = fit(read_image(record.image, f"{self.readers[reader].folder}: image-{record.number:09d}"))
         # Composed, as charsets are: elsewhere a letter and its accent may be two characters.
         label = unicodedata.normalize("NFC", record.label)
         return Sample(image, label, WordGeometry.of(record.geometry), outline)

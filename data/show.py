@@ -27,8 +27,10 @@ def choose(samples: int, count: int, start: int = 1, seed: int | None = None) ->
     """Indices, from 0, of the samples to show: ``count`` from number ``start`` on, or drawn at random with ``seed``.
 
     Raises:
-        ValueError: ``start`` is beyond the last sample.
+        ValueError: no samples, or ``start`` is beyond the last one.
     """
+    if not samples:
+        raise ValueError("the dataset has no samples")
     if seed is not None:
         return sorted(random.Random(seed).sample(range(samples), min(count, samples)))
     if not 1 <= start <= samples:

@@ -15,7 +15,7 @@ from recognizer.engines import Engine, ask, load_engine, margin_for
 from recognizer.lexicon import Lexicon
 from recognizer.recognizer import AUTO, Reading, Recognizer
 from rectify.conventions import MARGIN, canonical_points, to_pixels
-from rectify.images import Image, check_image
+from rectify.images import Image, check_image, check_images
 from rectify.orientation import TURNS, is_tall
 from rectify.rectifier import Rectified, Rectifier
 from rectify.shape import text_shape
@@ -105,6 +105,8 @@ class Pipeline:
         if self._recognizer and self._recognizer.preparation:
             self._engine = self._recognizer.answer  # it prepares crops itself, as another engine does
         usable = rectify and "rectifier" in held
+        if any_rotation and not usable:
+            raise ValueError("any rotation is found by the rectifier: let it rectify, with weights that hold one")
         self.rectifier: Rectifier | None = None
         if usable:
             turned = any_rotation or (False if self._engine is None else None)
@@ -136,9 +138,15 @@ class Pipeline:
 
         Args:
             lexicons: for each crop the words that it can be, instead of the pipeline's own lexicon.
+
+        Raises:
+            TypeError, ValueError: not images (see ``read``), or lexicons that are not as many, or another engine's.
         """
-        for image in images:
-            check_image(image)
+        check_images(images, "read(image)")
+        if lexicons is not None and self._recognizer is None:
+            raise ValueError("lexicons are for the built-in recogniser, other engines know none")
+        if lexicons is not None and len(lexicons) != len(images):
+            raise ValueError(f"{len(lexicons)} lexicons for {len(images)} crops")
         if self._engine is None:
             return self._read_builtin(images, lexicons)
         return self._read_by(self._engine, images, lexicons)

@@ -29,6 +29,10 @@ ATTENTION, ATTENTION_BEAM, BOTH = "attention", "attention-beam", "both"
 """Names of the decoders that read with the attention head: alone, alone by beam search, or beside the CTC head."""
 SURE = 0.9
 """Confidence from which nobody else is asked: the attention head costs half as much again as CTC alone."""
+LEGIBLE = 0.01
+"""Confidence of the heads from which the language network is asked: of nothing seen it would make a word all the same.
+None of the training words below was read."""
+
 WIDER = 1.5
 """How many times as wide a word is looked at again where the heads are not sure, before the language is asked."""
 LANGUAGE = "language"
@@ -217,6 +221,7 @@ class Recognizer:
             for index, reading in zip(unsure, self._attend(self._attention, features[0][unsure]), strict=True):
                 readings[index] = max(reading, readings[index], key=lambda one: one.confidence)
             unsure = _unsure(readings)
+        unsure = [index for index in unsure if readings[index].confidence >= LEGIBLE]
         if self._language and unsure:
             self._weigh(self._language, self.looks(images[unsure], logits[unsure]), unsure, readings)
         return readings

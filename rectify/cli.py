@@ -54,10 +54,13 @@ def main(argv: list[str] | None = None) -> int:
     name = argv[0] if argv and argv[0] in COMMANDS else None
     for variable, value in PASSIVE.items():
         os.environ.setdefault(variable, value)  # read when torch is loaded
+    if sys.stdout is not None and hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="surrogateescape")  # a file may have any name
     try:
         command: Callable[[list[str]], int] = importlib.import_module(COMMANDS[name] if name else READING).main
         code = command(argv[1:] if name else argv)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # closed by the shell
+            sys.stdout.flush()
         return code
     except ModuleNotFoundError as error:
         return _fail(missing_package(error))

@@ -91,11 +91,12 @@ class TorchEngine:
     """A network run by torch on the CPU, for weights that are still in training."""
 
     def __init__(self, weights: WeightFile, network: nn.Module) -> None:
+        from safetensors import SafetensorError
         from safetensors.torch import load_file
 
         try:
             network.load_state_dict(load_file(weights.path))
-        except RuntimeError as error:
+        except (RuntimeError, SafetensorError) as error:
             raise ValueError(f"{weights.path}: {str(error).splitlines()[-1].strip()}") from error
         self._network = network.float().eval()
         self.config: Mapping[str, Any] = weights.config

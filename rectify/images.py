@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from rectify.process_wide import ProcessWide
 
 Image = NDArray[np.uint8]
 
@@ -29,8 +32,14 @@ MAX_PIXELS = 50_000_000
 # OpenCV 4 and 5 have it in different places.
 _set_log_level: Callable[[int], int] = cv2.setLogLevel if hasattr(cv2, "setLogLevel") else cv2.utils.logging.setLogLevel
 
+_quiet = ProcessWide(partial(_set_log_level, 0), _set_log_level)
+
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
+_TIFF = (b"II*\0", b"MM\0*")
+_TIFF_SIZE = (0x0100, 0x0101)
+_SHORT = 3
+"""TIFF's number for values of 16 bits."""
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 
@@ -103,6 +112,21 @@ def check_image(image: Any) -> None:
     _check_size(image.shape[1], image.shape[0])
 
 
+def check_images(images: Any, alone: str) -> None:
+    """Refuses what is not several pictures, a single one among it: its rows would be taken for pictures.
+
+    Args:
+        alone: the method for a single one.
+
+    Raises:
+        TypeError, ValueError: as ``check_image``.
+    """
+    if isinstance(images, np.ndarray) and images.ndim < 4:
+        raise TypeError(f"a list of images is expected; for a single one there is {alone}")
+    for image in images:
+        check_image(image)
+
+
 def _check_size(width: int, height: int) -> None:
     if min(width, height) < MIN_SIDE:
         raise ValueError(f"too small: {width}x{height} pixels")
@@ -117,13 +141,11 @@ def _decode(data: bytes) -> NDArray[Any]:
     if not data:
         raise ValueError("empty file")
     orientation = _inspect(data)
-    level = _set_log_level(0)  # what is wrong becomes one line of ours
     try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+        with _quiet:  # what is wrong becomes one line of ours
+            pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:  # its own limits on size
         pixels = None
-    finally:
-        _set_log_level(level)
     if pixels is None:
         raise ValueError("not an image, or a damaged one")
     _check_size(pixels.shape[1], pixels.shape[0])
@@ -149,7 +171,16 @@ def _inspect(data: bytes) -> int:
             elif marker == 0xE1 and content.startswith(b"Exif\0\0"):
                 exif = content[6:]
     elif data.startswith(b"RIFF") and data[8:12] == b"WEBP":
-        exif = dict(_riff_chunks(data)).get(b"EXIF", b"").removeprefix(b"Exif\0\0")
+        chunks = dict(_riff_chunks(data))
+        _check_size(*_webp_size(chunks))
+        exif = chunks.get(b"EXIF", b"").removeprefix(b"Exif\0\0")
+    elif data.startswith(b"BM") and len(data) >= 26:
+        width, height = struct.unpack_from("<ii", data, 18)
+        _check_size(abs(width), abs(height))
+    elif data.startswith((b"GIF87a", b"GIF89a")):
+        _check_size(*struct.unpack_from("<HH", data, 6))
+    elif data[:4] in _TIFF:
+        _check_size(*(_tiff_value(data, tag, MIN_SIDE) for tag in _TIFF_SIZE))
     try:
         return _exif_orientation(exif)
     except struct.error:  # a damaged note about the picture is no reason to refuse the picture
@@ -202,18 +233,38 @@ def _riff_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         start += 8 + length + length % 2
 
 
+def _webp_size(chunks: Mapping[bytes, bytes]) -> tuple[int, int]:
+    """Width and height by the chunks of a WebP file; the least where none tells."""
+    if b"VP8X" in chunks:
+        sides = (int.from_bytes(chunks[b"VP8X"][start : start + 3], "little") for start in (4, 7))
+        return next(sides) + 1, next(sides) + 1
+    if b"VP8L" in chunks:
+        (bits,) = struct.unpack_from("<I", chunks[b"VP8L"], 1)
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    if b"VP8 " in chunks:
+        width, height = struct.unpack_from("<HH", chunks[b"VP8 "], 6)
+        return width & 0x3FFF, height & 0x3FFF
+    return MIN_SIDE, MIN_SIDE
+
+
 def _exif_orientation(exif: bytes) -> int:
-    """The orientation tag of the first directory of an EXIF block (a TIFF header and what follows); 1 without one."""
-    order = {b"II": "<", b"MM": ">"}.get(exif[:2])
+    """The orientation tag of an EXIF block; 1 without one."""
+    value = _tiff_value(exif, 0x0112, 1)
+    return value if 1 <= value <= 8 else 1
+
+
+def _tiff_value(data: bytes, wanted: int, default: int) -> int:
+    """The number under a tag of the first directory of TIFF data, as files and EXIF blocks are."""
+    order = {b"II": "<", b"MM": ">"}.get(data[:2])
     if order is None:
-        return 1
-    (directory,) = struct.unpack_from(f"{order}I", exif, 4)
-    (count,) = struct.unpack_from(f"{order}H", exif, directory)
+        return default
+    (directory,) = struct.unpack_from(f"{order}I", data, 4)
+    (count,) = struct.unpack_from(f"{order}H", data, directory)
     for entry in range(directory + 2, directory + 2 + 12 * count, 12):
-        tag, _, _, value = struct.unpack_from(f"{order}HHIH", exif, entry)
-        if tag == 0x0112:
-            return value if 1 <= value <= 8 else 1
-    return 1
+        tag, kind = struct.unpack_from(f"{order}HH", data, entry)
+        if tag == wanted:
+            return int(struct.unpack_from(order + ("H" if kind == _SHORT else "I"), data, entry + 8)[0])
+    return default
 
 
 def _upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:

@@ -31,6 +31,9 @@ high, the spline through so many points differs from it by up to 3 % of the heig
 ELONGATED = 1.5
 """A quadrilateral whose one pair of sides is at least so many times as long as the other is read along it."""
 
+FAR = 1e6
+"""Pixels from the image's corner beyond which a coordinate is a mistake."""
+
 MIN_AREA = 1.0
 """Square pixels."""
 
@@ -117,16 +120,20 @@ def check_polygon(polygon: ArrayLike, size: tuple[int, int]) -> NDArray[np.float
     """
     try:
         points = np.array(polygon, np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ValueError("not a list of points [x, y]") from None
     if points.ndim != 2 or points.shape[1] != 2:
         raise ValueError(f"a polygon is a list of points [x, y], this has the shape {points.shape}")
     if not np.isfinite(points).all():
         raise ValueError("a coordinate is not a finite number")
+    if (np.abs(points) > FAR).any():
+        raise ValueError(f"a coordinate is beyond {FAR:.0e} pixels")
+    if len(points) > 4 and (points[0] == points[-1]).all():
+        points = points[:-1]  # closed, as some detectors give it
     if len(points) < 4:
         raise ValueError(f"{len(points)} points, it takes at least 4")
     if len(points) % 2:
-        raise ValueError(f"{len(points)} points, half of them must run along each edge of the text")
+        raise ValueError(f"{len(points)} points, it takes an even number: half of them run along each edge of the text")
     if (points.max(0) <= 0).any() or (points.min(0) >= size).any():
         raise ValueError(f"outside of the image of {size[0]}x{size[1]} pixels")
     # The hull, as a quadrilateral in the wrong order encloses little.

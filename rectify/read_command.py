@@ -7,6 +7,7 @@ import importlib
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -184,6 +185,8 @@ def check_engine_options(arguments: argparse.Namespace) -> None:
         raise ValueError(f"--decoder {arguments.decoder} is for the builtin engine, not for {arguments.engine}")
     if arguments.engine != BUILTIN and arguments.lexicon:
         raise ValueError(f"--lexicon is for the builtin engine, not for {arguments.engine}")
+    if arguments.engine != BUILTIN and getattr(arguments, "attention", None):
+        raise ValueError(f"--attention is of the builtin engine, not of {arguments.engine}")
     if arguments.any_rotation and arguments.no_rectify:
         raise ValueError("--any-rotation is found by the rectifier: drop --no-rectify")
     if arguments.margin:
@@ -239,7 +242,7 @@ def _no_engine(arguments: argparse.Namespace) -> Reader:
     margin = tuple(arguments.margin or MARGIN)
     rectifier = None
     if not arguments.no_rectify:
-        rectifier = Rectifier(arguments.weights, any_rotation=arguments.any_rotation or None)
+        rectifier = Rectifier(arguments.weights, margin=margin, any_rotation=arguments.any_rotation or None)
 
     def read(images: Sequence[Image]) -> list[Result]:
         if rectifier is None:
@@ -276,6 +279,8 @@ class _Run:
         """Writes a line; beside a progress bar, above it."""
         self.taken: set[str] = set()
         """Files that no result may replace."""
+        self.numbers: Counter[Path] = Counter()
+        """Results by the name that they were to have."""
         self.outputs = [folder for folder in (arguments.output, arguments.overlay, arguments.attention) if folder]
         self.plain = len(arguments.images) == 1 and not os.path.isdir(arguments.images[0])
         """One picture prints its text alone; what a folder prints does not depend on how many it holds."""
@@ -339,12 +344,13 @@ class _Run:
 
     def _free_path(self, stem: Path) -> Path:
         """``stem.png``, or ``stem-2.png`` and so on where that is an input or a result of this run."""
-        path, number = stem.with_name(f"{stem.name}.png"), 1
-        while _key(path) in self.taken:
-            number += 1
-            path = stem.with_name(f"{stem.name}-{number}.png")
-        self.taken.add(_key(path))
-        return path
+        while True:
+            self.numbers[stem] += 1
+            number = self.numbers[stem]
+            path = stem.with_name(f"{stem.name}-{number}.png" if number > 1 else f"{stem.name}.png")
+            if _key(path) not in self.taken:
+                self.taken.add(_key(path))
+                return path
 
     def _print(self, source: Source, image: Image, result: Result) -> None:
         if self.arguments.json:
@@ -383,9 +389,11 @@ def _pictures(folder: Path, outputs: Sequence[Path], complain: Callable[[object]
 
 
 def _load(source: Source) -> Image:
-    from rectify.images import read_image
+    from rectify.images import ImageError, read_image
 
     if source.path is None:
+        if sys.stdin is None:
+            raise ImageError("standard input", "closed")
         return read_image(sys.stdin.buffer.read(), "standard input")
     return read_image(source.path)
 

@@ -14,8 +14,8 @@ from rectify.conventions import MARGIN, extent_of, to_pixels
 from rectify.engine import Engine, load_engine, pick_config
 from rectify.families import ThinPlateSpline
 from rectify.folds import unfolded
-from rectify.images import Image, check_image
-from rectify.orientation import SURE, TURNS, Orientation, is_tall
+from rectify.images import MAX_SIDE, Image, check_images
+from rectify.orientation import SURE, TURNS, Orientation, is_tall, view
 from rectify.polygon import NO_MARGIN, Placement, flatten_placement, place_polygons
 from rectify.rectified import Rectified
 from rectify.shape import frame_size, resize, text_shape, thumbnail
@@ -114,8 +114,7 @@ class Rectifier:
         Raises:
             TypeError, ValueError: not images (see ``images.check_image``).
         """
-        for image in images:
-            check_image(image)
+        check_images(images, "rectify(image)")
         turns = self._turns(images)
         upright = [np.rot90(image, -turn) if turn else image for image, turn in zip(images, turns, strict=True)]
         points = np.empty((len(images), self.rows * self.cols, 2), np.float32)
@@ -175,18 +174,25 @@ class Rectifier:
 
     def shown(self, images: Sequence[Image]) -> dict[str, NDArray[np.uint8]]:
         """What each network is shown of upright crops (N, h, w, 3), by its kind: for whoever calibrates them."""
-        first = np.stack([thumbnail(image, self._thumbnail_size) for image in images])
-        if self._refiner is None:
-            return {"rectifier": first}
-        points = unfolded(self._engine(first), self.rows, self.cols)
-        return {"rectifier": first, "refiner": self._seen(self._refiner, images, points, MARGIN)}
+        shown = {"rectifier": np.stack([thumbnail(image, self._thumbnail_size) for image in images])}
+        if self._refiner is not None:
+            points = unfolded(self._engine(shown["rectifier"]), self.rows, self.cols)
+            shown["refiner"] = self._seen(self._refiner, images, points, MARGIN)
+        if self.orientation is not None:
+            shown["orientation"] = np.stack([view(image)[0] for image in images])
+        return shown
 
     def rectify(self, image: Image, size: tuple[int, int] | None = None) -> Rectified:
         """Flattens one crop.
 
         Args:
             size: (width, height) of the result; None keeps the resolution of the source.
+
+        Raises:
+            TypeError, ValueError: not an image (see ``images.check_image``), or no size that a picture can have.
         """
+        if size is not None and not all(1 <= side <= MAX_SIDE for side in size):
+            raise ValueError(f"a size is (width, height), 1 to {MAX_SIDE} pixels each, got {size}")
         return self._flatten(image, self.locate([image])[0], size)
 
     def __call__(self, images: Sequence[Image]) -> list[Rectified]:

@@ -119,11 +119,11 @@ def warp_along(
         part = _shrunk(part, shrink)
         scale = np.divide(part.shape[1::-1], whole)
     result = np.empty((height, width, *image.shape[2:]), np.uint8)
-    grid = pixel_grid(height, width, extent)
+    xs, ys = pixel_centers(width) * extent[0], pixel_centers(height) * extent[1]
     strip = max(1, STRIP_PIXELS // width)
     for top in range(0, height, strip):
         rows = result[top : top + strip]
-        points = place(grid[top * width : top * width + len(rows) * width])
+        points = place(grid_points(xs, ys[top : top + strip]))
         _sample(part, ((points - origin + 0.5) * scale - 0.5).T.astype(np.float32), rows)
     return result
 

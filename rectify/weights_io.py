@@ -127,7 +127,7 @@ def _safetensors_metadata(file: BinaryIO) -> str | None:
         header = json.loads(file.read(length))
     except ValueError:
         return None
-    return str(header.get("__metadata__", {}).get(METADATA_KEY, ""))
+    return str((header.get("__metadata__") or {}).get(METADATA_KEY, ""))
 
 
 def _onnx_metadata(file: BinaryIO) -> str | None:

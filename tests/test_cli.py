@@ -73,6 +73,53 @@ def test_a_folder_of_one_prints_its_path_too(tmp_path: Path, weights: Path) -> N
     assert run(tmp_path, "c", "--weights", weights).stdout == os.path.join("c", "a.png") + "\ta\t1.0000\n"
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="names of other bytes")
+def test_a_name_that_is_not_utf_8_is_printed_as_it_is(tmp_path: Path, weights: Path) -> None:
+    data = cv2.imencode(".png", bars("ab"))[1].tobytes()
+    for name in (b"a.png", b"b\xff.png", b"c.png"):
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).write_bytes(data)
+    command = [sys.executable, "-m", "rectify.cli", ".", "--weights", str(weights)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8:strict"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, timeout=120)
+    names = [line.split(b"\t")[0] for line in done.stdout.splitlines()]
+    assert (done.returncode, names) == (0, [b"a.png", b"b\xff.png", b"c.png"])
+
+
+def test_closed_streams_are_one_line_or_none(tmp_path: Path, weights: Path) -> None:
+    save(tmp_path / "a.png", bars("ab"))
+    command = f"{sys.executable} -m rectify.cli --weights {weights}"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    for arguments, code, told in (("a.png >&-", 0, ""), ("- <&-", 1, "rectify-ocr: standard input: closed\n")):
+        done = subprocess.run(
+            f"{command} {arguments}", shell=True, cwd=tmp_path, env=environment, capture_output=True, timeout=120
+        )
+        assert (done.returncode, done.stderr.decode()) == (code, told)
+
+
+def test_many_results_of_one_name_are_numbered(tmp_path: Path, weights: Path) -> None:
+    for folder in "abc":
+        save(tmp_path / folder / "word.png", bars("ab"))
+    save(tmp_path / "out" / "word-2.png", bars("b"))
+    inputs = ["a/word.png", "out/word-2.png", "b/word.png", "c/word.png"]
+    assert run(tmp_path, *inputs, "-o", "out", "--weights", weights).returncode == 0
+    names = ["word-2-2.png", "word-2.png", "word-3.png", "word-4.png", "word.png"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
+
+
+def test_the_margin_decides_with_any_engine_and_with_none(tmp_path: Path, weights: Path) -> None:
+    """The middle half in height and a margin of its own height fill a crop, without it they do not."""
+    save(tmp_path / "a.png", noise(40, 120, 3))
+    for margin, bent in (("0", True), ("0.5", False)):
+        done = run(tmp_path, "a.png", "--engine", "none", "--json", "--margin", "0", margin, "--weights", weights)
+        assert json.loads(done.stdout)["rectified"] is bent
+
+
+def test_attention_is_the_builtin_engines(tmp_path: Path, weights: Path) -> None:
+    save(tmp_path / "a.png", bars("ab"))
+    done = run(tmp_path, "a.png", "--engine", "none", "--json", "--attention", "looked", "--weights", weights)
+    assert done.returncode == 2 and "--attention is of the builtin engine" in done.stderr
+
+
 def test_standard_input(tmp_path: Path, weights: Path) -> None:
     data = save(tmp_path / "a.png", bars("aab")).read_bytes()
     assert run(tmp_path, "-", "--weights", weights, stdin=data).stdout == "aab\n"

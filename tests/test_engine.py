@@ -95,6 +95,14 @@ def test_safetensors_without_a_network_is_refused(tmp_path: Path) -> None:
         load_engine(path)
 
 
+def test_truncated_safetensors_are_refused_with_one_line(tmp_path: Path) -> None:
+    network = LocalizationNetwork()
+    path = save_network(tmp_path / "a.safetensors", network, {"rows": 5, "cols": 5, "thumbnail": [96, 32]})
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(ValueError, match=r"a\.safetensors: "):
+        Rectifier(path)
+
+
 def test_pick_config_takes_what_it_knows() -> None:
     config = pick_config(LocalizationConfig, {"rows": 7, "thumbnail": [64, 32], "kind": "rectifier"})
     assert config == LocalizationConfig(rows=7, thumbnail=(64, 32))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from PIL import Image as Pil
 from PIL import ImageOps
 
 from helpers import noise
+from rectify import images
 from rectify.images import ImageError, check_image, read_image
 
 
@@ -195,6 +197,32 @@ def test_a_huge_size_is_refused_before_anything_is_decoded() -> None:
         for kind, content in ((b"IHDR", header), (b"IDAT", zlib.compress(bytes(100))), (b"IEND", b""))
     )
     assert reason(b"\x89PNG\r\n\x1a\n" + chunks).startswith("too large: 60000x60000 pixels")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"BM" + bytes(16) + struct.pack("<ii", 24000, -24000) + bytes(100),
+        b"GIF89a" + struct.pack("<HH", 24000, 24000) + bytes(100),
+        b"II*\0" + struct.pack("<IHHHIIHHII", 8, 2, 0x100, 3, 1, 24000, 0x101, 4, 1, 24000),
+        b"MM\0*" + struct.pack(">IHHHIHHHHII", 8, 2, 0x100, 3, 1, 24000, 0, 0x101, 4, 1, 24000),
+        b"RIFF" + bytes(4) + b"WEBPVP8X" + struct.pack("<II", 10, 0) + (23999).to_bytes(3, "little") * 2,
+        b"RIFF" + bytes(4) + b"WEBPVP8L" + struct.pack("<IBI", 5, 0x2F, 15999 | 15999 << 14),
+        b"RIFF" + bytes(4) + b"WEBPVP8 " + struct.pack("<I6xHH", 10, 16000, 16000),
+    ],
+)
+def test_every_header_is_asked_for_the_size(data: bytes) -> None:
+    assert reason(data).startswith("too large: ")
+
+
+def test_threads_leave_the_log_level_as_it_was() -> None:
+    data, before = encoded(noise(9, 9, 3), "PNG"), images._set_log_level(2)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            assert len(list(pool.map(read_image, [data] * 500))) == 500
+        assert images._set_log_level(2) == 2
+    finally:
+        images._set_log_level(before)
 
 
 def test_float_pixels_are_refused() -> None:

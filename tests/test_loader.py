@@ -27,6 +27,7 @@ from data.reader import LmdbReader, find_lmdbs
 from data.writer import LmdbWriter
 from recognizer.charset import ASCII94
 from rectify.conventions import to_normalized, to_pixels
+from rectify.images import read_image
 
 VIEW = View(5, 5, ASCII94, (96, 32))
 
@@ -103,6 +104,15 @@ def test_held_out_samples_are_never_trained_on(synthetic: Path) -> None:
     kept, rest = SampleSet(source, held_out=True), SampleSet(source)
     assert len(kept) == 8 and len(rest) == 24
     assert not {tuple(place) for place in kept.places} & {tuple(place) for place in rest.places}
+
+
+def test_transparent_pictures_are_trained_on_as_they_are_read(tmp_path: Path) -> None:
+    ink = np.zeros((20, 60, 4), np.uint8)
+    ink[5:15, 10:50, 3] = 255
+    data = cv2.imencode(".png", ink)[1].tobytes()
+    with LmdbWriter(tmp_path / "set") as writer:
+        writer.add(data, "a")
+    np.testing.assert_array_equal(SampleSet(Source((str(tmp_path / "set"),)))[0].image, read_image(data))
 
 
 def test_canvas_repeats_the_border_of_smaller_crops() -> None:

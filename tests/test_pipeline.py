@@ -9,10 +9,12 @@ import pytest
 
 from helpers import bars, noise, save_recognizer, save_rectifier
 from recognizer import Pipeline, Recognizer
+from recognizer.lexicon import Lexicon
 from recognizer.pipeline import CropReading
 from rectify.conventions import canonical_points, to_pixels
 from rectify.images import Image
 from rectify.orientation import TURNS
+from rectify.rectifier import Rectifier
 
 IDENTITY = canonical_points(5, 5)
 
@@ -155,3 +157,32 @@ def test_quarter_turns_come_back_to_the_crop() -> None:
         marked[y, x] = 1
         row, column = np.argwhere(np.rot90(marked, -turn))[0]
         assert np.abs(points[0] - (column, row)).max() <= 1
+
+
+def test_a_single_image_is_not_taken_for_many(weights: Path) -> None:
+    image = bars("ab")
+    for read in (Pipeline(weights), Rectifier(weights / "rectifier.onnx")):
+        for one in (image, image[:, :, 0]):
+            with pytest.raises(TypeError, match="a list of images is expected"):
+                read(one)
+
+
+def test_any_rotation_needs_a_rectifier(weights: Path) -> None:
+    with pytest.raises(ValueError, match="found by the rectifier"):
+        Pipeline(weights / "recognizer.onnx", any_rotation=True)
+    with pytest.raises(ValueError, match="found by the rectifier"):
+        Pipeline(weights, rectify=False, any_rotation=True)
+
+
+def test_lexicons_are_one_a_crop_and_the_recognizers(weights: Path) -> None:
+    lexicon = Lexicon(["ab"])
+    with pytest.raises(ValueError, match="2 lexicons for 1 crops"):
+        Pipeline(weights)([bars("ab")], [lexicon, lexicon])
+    with pytest.raises(ValueError, match="built-in recogniser"):
+        Pipeline(weights, engine=lambda crops: [("ab", 1.0)] * len(crops))([bars("ab")], [lexicon])
+
+
+def test_nothing_is_made_a_word() -> None:
+    """The shipped networks are not sure of what a blank crop shows."""
+    for height, width in ((32, 100), (40, 300), (2, 200), (200, 2)):
+        assert Pipeline().read(np.full((height, width, 3), 128, np.uint8)).confidence < 0.05

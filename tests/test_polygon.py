@@ -246,7 +246,7 @@ def test_many_polygons_are_each_alone_and_in_order() -> None:
     [
         ([[0, 0], [10, 0], [10, 10]], "3 points, it takes at least 4"),
         ([], "list of points"),
-        ([[0, 0], [10, 0], [20, 0], [20, 10], [0, 10]], "5 points, half of them must run along each edge"),
+        ([[0, 0], [10, 0], [20, 0], [20, 10], [0, 10]], "5 points, it takes an even number"),
         ([[0, 5], [10, 5], [20, 5], [30, 5]], "encloses no area"),
         ([[5, 5]] * 4, "encloses no area"),
         ([[0, 0], [10, 0], [10, float("nan")], [0, 10]], "not a finite number"),
@@ -259,6 +259,8 @@ def test_many_polygons_are_each_alone_and_in_order() -> None:
         ([[0, 0], [1, 0], [1]], "list of points"),
         (["a", "b", "c", "d"], "list of points"),
         (None, "list of points"),
+        ([[0, 0], [10**400, 0], [10, 10], [0, 10]], "list of points"),
+        ([[0, 0], [1e200, 0], [10, 10], [0, 10]], "beyond 1e.06 pixels"),
     ],
 )
 def test_degenerate_polygons_are_named(polygon: Any, message: str | None) -> None:
@@ -443,3 +445,8 @@ def test_command_wrong_usage(options: list[str], message: str, capsys: Captured)
     with pytest.raises(SystemExit, match="2"):
         cli.main(["crop", "street.png", "words.json", *options])
     assert message in capsys.readouterr().err
+
+
+def test_a_closed_polygon_is_the_open_one() -> None:
+    polygon = rectangle(5, 5, 60, 30)
+    np.testing.assert_array_equal(crop(PHOTO, np.concatenate([polygon, polygon[:1]])), crop(PHOTO, polygon))

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
+import cv2
 import numpy as np
 import onnx
 import pytest
 
 torch = pytest.importorskip("torch")
 
+from data.writer import LmdbWriter
 from helpers import RECOGNIZER_CONFIG, save_recognizer, save_rectifier
 from recognizer.network import RecognitionNetwork, RecognizerConfig
 from rectify.conventions import canonical_points
@@ -121,3 +123,10 @@ def test_judges_do_not_calibrate(synthetic: Path, tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(module, "write_quantized", note)
     outcome = module.quantize(tmp_path / "in", tmp_path / "out", [synthetic], 10, 18)
     assert (seen, outcome.judged) == ([10], 18) and outcome.before == outcome.after
+
+
+def test_crops_without_labels_are_too_few(weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with LmdbWriter(tmp_path / "set") as writer:
+        writer.add(cv2.imencode(".png", np.zeros((20, 60, 3), np.uint8))[1].tobytes(), "!")
+    assert main([str(tmp_path / "fast"), "--weights", str(weights), "--calibrate", str(tmp_path / "set")]) == 2
+    assert "no crops to calibrate" in capsys.readouterr().err

@@ -179,3 +179,9 @@ def test_what_is_left_alone_is_a_copy(tmp_path: Path) -> None:
     result = Rectifier(save_rectifier(tmp_path / "a.onnx", IDENTITY), least_bend=10).rectify(image)
     result.image[:] = 0
     assert image.any()
+
+
+@pytest.mark.parametrize("size", [(0, 5), (40000, 5)])
+def test_a_size_that_no_picture_has_is_refused(size: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match="1 to 32766 pixels"):
+        Rectifier().rectify(noise(20, 60, 3), size)

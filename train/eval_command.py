@@ -80,10 +80,10 @@ class Evaluation:
         if options.compare:
             if self.rectifier is None:
                 raise ValueError("--compare needs the rectifier: drop --no-rectify, or name weights that hold one")
-            self.raw_engine = as_engine(make(rectify=False))
+            self.raw_engine = as_engine(make(rectify=False, any_rotation=False))
         self.diagnosis: Diagnosis | None = None
         if options.details or options.report:
-            untouched = None if self.rectifier is None else as_engine(make(rectify=False))
+            untouched = None if self.rectifier is None else as_engine(make(rectify=False, any_rotation=False))
             self.diagnosis = Diagnosis(self.rectifier, untouched, options.protocol)
         self.details: dict[str, Details] = {}
         self.all_details = Details(options.protocol)

@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from data.reader import LmdbReader, find_lmdbs
 from recognizer import Pipeline
 from rectify.images import Image, read_image
+from rectify.rectifier import Rectifier
 from rectify.weights_io import WeightFile, find_weights
 from train.half_storage import store_in_half
 from train.lean_graph import make_lean
@@ -25,6 +26,7 @@ MOST_LOST = 0.3
 """Points of word accuracy that 8 bits may cost."""
 
 QUANTIZED = {
+    "orientation": ("Conv",),
     "rectifier": ("Conv",),
     "refiner": ("Conv",),
     "recognizer": ("Conv", "Add", "MatMul", "Gemm"),
@@ -55,7 +57,7 @@ class Outcome:
 def quantize(
     weights: str | os.PathLike[str], out: Path, folders: Sequence[str | Path], calibrating: int, judging: int
 ) -> Outcome:
-    """Write a folder of weights whose localization networks and recogniser compute in 8 bits; others are copied.
+    """Write a folder of weights whose networks that look at pictures compute in 8 bits; others are copied.
 
     Args:
         weights: ONNX files of this project as ``export`` writes them, see ``weights_io.find_weights``.
@@ -76,11 +78,13 @@ def quantize(
     if pipeline.recognizer.preparation is not None:
         raise ValueError(f"{files['recognizer'].path}: imported weights are not quantized")
     crops = list(_crops(folders, calibrating + judging))
+    if len(crops) < 2:
+        raise ValueError(f"{', '.join(map(str, folders))}: no crops to calibrate and to judge with")
     # Spread over all: the first crops of a dataset may be of one kind. Of too few crops half are to judge.
     count = max(len(crops) - calibrating, len(crops) // 2)
     judges = set(np.linspace(0, len(crops) - 1, count).astype(int).tolist())
     judged = [crop for index, crop in enumerate(crops) if index in judges]
-    shown = _shown(pipeline, [image for index, (image, _) in enumerate(crops) if index not in judges])
+    shown = _shown(pipeline, files, [image for index, (image, _) in enumerate(crops) if index not in judges])
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.partial-", dir=out.parent))
     try:
@@ -102,11 +106,15 @@ def quantize(
     return outcome
 
 
-def _shown(pipeline: Pipeline, images: Sequence[Image]) -> dict[str, Sequence[NDArray[np.uint8]]]:
+def _shown(
+    pipeline: Pipeline, files: Mapping[str, WeightFile], images: Sequence[Image]
+) -> dict[str, Sequence[NDArray[np.uint8]]]:
     """What the networks to be quantized are shown of crops, by their kind."""
-    flat = [reading.crop for reading in pipeline(images)]
-    seen = pipeline.rectifier.shown(images) if pipeline.rectifier is not None else {}
-    return {"recognizer": flat, **{kind: list(pictures) for kind, pictures in seen.items()}}
+    shown: dict[str, Sequence[NDArray[np.uint8]]] = {"recognizer": [reading.crop for reading in pipeline(images)]}
+    if "rectifier" in files:
+        rectifier = Rectifier(files["rectifier"].path.parent)
+        shown |= {kind: list(pictures) for kind, pictures in rectifier.shown(images).items()}
+    return shown
 
 
 def write_quantized(file: WeightFile, target: Path, pictures: Sequence[NDArray[np.uint8]]) -> None:
@@ -135,7 +143,7 @@ def write_quantized(file: WeightFile, target: Path, pictures: Sequence[NDArray[n
     model = onnx.load(file.path)
     quant_pre_process(str(file.path), str(target), skip_symbolic_shape=True)
     convolutions = [node.name for node in onnx.load(target).graph.node if node.op_type == "Conv"]
-    left = convolutions[:1] + ([] if file.kind == "recognizer" else convolutions[-1:])
+    left = convolutions[:1] + (convolutions[-1:] if file.kind in ("rectifier", "refiner") else [])
     quantize_static(
         str(target),
         str(target),

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -14,8 +13,10 @@ import numpy as np
 
 from recognizer.engines import Answer, Engine, require
 from rectify.images import Image
+from rectify.process_wide import ProcessWide
 
 LANGUAGE = "eng"
+_LIMIT = "OMP_THREAD_LIMIT"
 SINGLE_WORD = "--psm 8"
 
 _WORD_LEVEL = "5"
@@ -50,7 +51,7 @@ class TesseractEngine:
             return []
         share = -(-len(crops) // self._threads)
         parts = [crops[start : start + share] for start in range(0, len(crops), share)]
-        with _one_thread_each(), ThreadPoolExecutor(self._threads) as pool:
+        with _one_thread_each, ThreadPoolExecutor(self._threads) as pool:
             return [answer for answers in pool.map(self._read, parts) for answer in answers]
 
     def _read(self, crops: Sequence[Image]) -> list[Answer]:
@@ -82,16 +83,18 @@ def parse_table(table: str, pages: int) -> list[Answer]:
     ]
 
 
-@contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Inside, a started Tesseract uses one thread; its four would only wait for each other on a single word."""
-    name = "OMP_THREAD_LIMIT"
-    before = os.environ.get(name)
-    os.environ[name] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
+def _limit_threads() -> str | None:
+    before = os.environ.get(_LIMIT)
+    os.environ[_LIMIT] = "1"
+    return before
+
+
+def _restore_limit(before: str | None) -> None:
+    if before is None:
+        del os.environ[_LIMIT]
+    else:
+        os.environ[_LIMIT] = before
+
+
+_one_thread_each = ProcessWide(_limit_threads, _restore_limit)
+"""Inside, a started Tesseract uses one thread; its four would only wait for each other on a single word."""

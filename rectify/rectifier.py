@@ -33,7 +33,7 @@ it was trained on."""
 BATCH = 64
 """Thumbnails in one call of the network."""
 
-LEAST_BEND = 10.0
+LEAST_BEND = 12.0
 """Strength (see ``strength.bend_strength``) below which other engines read a crop as well as it is. Measured by
 ``python -m train.tune_harmless``."""
 

@@ -38,7 +38,10 @@ def main(argv: Sequence[str]) -> int:
     except (ValueError, OSError) as error:
         parser.error(str(error))
     failed = False
-    for name, folder in set_names(options.lmdb).items():
+    sets = set_names(options.lmdb)
+    if len(sets) < len(options.lmdb):
+        complain("a set that is named twice is evaluated once")
+    for name, folder in sets.items():
         try:
             evaluation.add(name, LmdbReader(folder))
         except (ValueError, OSError) as error:
@@ -127,6 +130,9 @@ class Evaluation:
             )
         self.total.merge(tally)
         self.figures[name] = tally.summary()
+        left_out = len(reader) - self.figures[name].samples
+        if left_out:
+            complain(f"{name}: left out {left_out} of {len(reader)}, no character of whose label counts")
         self.details[name] = details
         self.all_details.merge(details)
         if self.options.report:

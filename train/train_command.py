@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from train.config import Config, ConfigError, as_tree, config_from, load_tree
+from train.config import Config, ConfigError, as_tree, config_from, load_tree, nearest
 
 CONFIGS = Path(__file__).parent / "configs"
 
@@ -53,8 +53,17 @@ def _config(args: argparse.Namespace) -> Config:
 
     if not args.config:
         raise ConfigError("name a configuration, or a run with --resume; see rectify-ocr train --help")
-    named = CONFIGS / f"{args.config}.yaml"
-    return config_from(adopt_shapes(load_tree(named if named.is_file() else args.config, args.settings)))
+    return config_from(adopt_shapes(load_tree(_file(args.config), args.settings)))
+
+
+def _file(config: str) -> Path:
+    """The file of a configuration that is given by a path or by its name."""
+    known = {path.stem: path for path in sorted(CONFIGS.glob("*.yaml"))}
+    if config in known:
+        return known[config]
+    if not Path(config).is_file():
+        raise ConfigError(f"no configuration or file {config}{nearest(config, known)}")
+    return Path(config)
 
 
 def _train(config: Config, resume: bool) -> None:

@@ -38,7 +38,7 @@ ENGINE_MARGIN = (0.10, 0.15)
 """Space around the word in crops for other engines, see ``Rectifier``: they were trained on crops of detectors, which
 leave more of it than this project's recogniser wants."""
 
-MARGINS = {"rapidocr": (0.06, 0.12)}
+MARGINS = {"rapidocr": (0.1, 0.15), "tesseract": (0.06, 0.12), "easyocr": (0.06, 0.12)}
 """The same for engines of which ``python -m train.tune_harmless`` measured it."""
 
 

@@ -173,13 +173,17 @@ class Rectifier:
         return warp_batch(images, pixels, self.rows, self.cols, (int(width), int(height)), extent_of(margin))
 
     def shown(self, images: Sequence[Image]) -> dict[str, NDArray[np.uint8]]:
-        """What each network is shown of upright crops (N, h, w, 3), by its kind: for whoever calibrates them."""
+        """What each network is shown of upright crops (N, h, w, 3), by its kind: for whoever calibrates them.
+
+        The one that tells quarter turns is shown them turned.
+        """
         shown = {"rectifier": np.stack([thumbnail(image, self._thumbnail_size) for image in images])}
         if self._refiner is not None:
             points = unfolded(self._engine(shown["rectifier"]), self.rows, self.cols)
             shown["refiner"] = self._seen(self._refiner, images, points, MARGIN)
         if self.orientation is not None:
-            shown["orientation"] = np.stack([view(image)[0] for image in images])
+            turned = [np.rot90(image, number) for number, image in enumerate(images)]
+            shown["orientation"] = np.stack([view(image)[0] for image in turned])
         return shown
 
     def rectify(self, image: Image, size: tuple[int, int] | None = None) -> Rectified:

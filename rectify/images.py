@@ -236,8 +236,8 @@ def _riff_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 def _webp_size(chunks: Mapping[bytes, bytes]) -> tuple[int, int]:
     """Width and height by the chunks of a WebP file; the least where none tells."""
     if b"VP8X" in chunks:
-        sides = (int.from_bytes(chunks[b"VP8X"][start : start + 3], "little") for start in (4, 7))
-        return next(sides) + 1, next(sides) + 1
+        width, height = (int.from_bytes(chunks[b"VP8X"][start : start + 3], "little") for start in (4, 7))
+        return width + 1, height + 1
     if b"VP8L" in chunks:
         (bits,) = struct.unpack_from("<I", chunks[b"VP8L"], 1)
         return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1

@@ -212,7 +212,7 @@ def _reading_engine(arguments: argparse.Namespace) -> Reader:
         any_rotation=arguments.any_rotation,
     )
 
-    if arguments.attention and not (builtin and pipeline.recognizer.attends):
+    if arguments.attention and not pipeline.recognizer.attends:
         raise ValueError(
             "--attention DIR needs the attention head: --decoder attention, weights that hold one, and no --lexicon"
         )

@@ -14,7 +14,7 @@ from rectify.engine import Engine
 
 END = 0
 """Class of what stands before a text's first letter and after its last; class 1 + i is the i-th character."""
-CANDIDATES = 24
+CANDIDATES = 16
 """Texts weighed for a word, from each look at it."""
 LEAST = -60.0
 """Logarithm of a probability that is as good as none."""
@@ -45,7 +45,8 @@ class Choice:
 
     texts: list[Text]
     seen: NDArray[np.float64]
-    """Natural logarithm of the probability of each by the CTC head, mean over the looks at the word."""
+    """Natural logarithm of the probability of each by the CTC head; of the probabilities' mean over the looks at the
+    word."""
     written: NDArray[np.float64]
     """The same by the language network."""
     heard: NDArray[np.bool_]
@@ -94,7 +95,8 @@ class LanguageModel:
         counts = [len(those) for those in texts]
         every = [text for those in texts for text in those]
         owners = np.repeat(np.arange(len(texts)), counts)
-        seen = np.mean([np.maximum(LEAST, quick_log_probability(look, every, owners)) for look in looks], axis=0)
+        each = np.stack([quick_log_probability(look, every, owners) for look in looks])
+        seen = np.maximum(LEAST, np.logaddexp.reduce(each) - np.log(len(looks)))
         known = np.array([text == read for those, read in zip(texts, heard, strict=True) for text in those])
         parts = (np.split(values, np.cumsum(counts)[:-1]) for values in (seen, self.scores(every), known))
         return [Choice(*own) for own in zip(texts, *parts, strict=True)]

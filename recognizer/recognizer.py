@@ -33,7 +33,7 @@ LEGIBLE = 0.01
 """Confidence of the heads from which the language network is asked: of nothing seen it would make a word all the same.
 None of the training words below was read."""
 
-WIDER = 1.5
+WIDTHS = (0.75, 1.5)
 """How many times as wide a word is looked at again where the heads are not sure, before the language is asked."""
 LANGUAGE = "language"
 """Name of the decoder that weighs how likely texts are as such where the heads are not sure."""
@@ -227,21 +227,24 @@ class Recognizer:
         return readings
 
     def looks(self, images: NDArray[np.uint8], logits: NDArray[np.float32] | None = None) -> list[NDArray[np.float64]]:
-        """Log probabilities (N, T, 1 + characters) by the CTC head of flat words as they are, and ``WIDER``.
+        """Log probabilities (N, T, 1 + characters) by the CTC head of flat words as they are, as negatives, and at
+        ``WIDTHS``.
 
-        What is hard to read at one width may be clear at another: the frames lie elsewhere in the letters.
+        What is hard to read at one width may be clear at another: the frames lie elsewhere in the letters. And what is
+        a letter or its background at one time may be taken for the other at another.
 
         Args:
             images: as ``logits`` takes them, of this project's own networks.
             logits: of these images, if they are there already.
         """
-        looks = [log_softmax(self.logits(images) if logits is None else logits)]
-        multiple, before = self.config["width_multiple"], images.shape[2]
-        width = min(self.config["max_width"], multiple * round(WIDER * before / multiple))
-        if width > before:
-            wider = np.stack([resize(image, (width, self.height)) for image in images])
-            looks.append(log_softmax(self.logits(wider)))
-        return looks
+        scores = [self.logits(images) if logits is None else logits, self.logits(255 - images)]
+        multiple, own = self.config["width_multiple"], images.shape[2]
+        for times in WIDTHS:
+            width = min(self.config["max_width"], multiple * max(1, round(times * own / multiple)))
+            if width != own:
+                resized = np.stack([resize(image, (width, self.height)) for image in images])
+                scores.append(self.logits(resized))
+        return [log_softmax(one) for one in scores]
 
     def _weigh(
         self,

@@ -206,7 +206,7 @@ def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """(marker, content) of each segment before the picture's scan, whose end mark is verified."""
+    """(marker, content) of each segment up to the frame's header, after which the end mark is looked for."""
     start = 2
     while start + 4 <= len(data):
         if data[start] != 0xFF:
@@ -216,12 +216,12 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
             start += 1
             continue
         (length,) = struct.unpack_from(">H", data, start + 2)
-        if marker == 0xDA:
-            if data.find(b"\xff\xd9", start) < 0:
-                break
-            return
         yield marker, data[start + 4 : start + 2 + length]
         start += 2 + length
+        if marker in _JPEG_FRAMES:
+            if data.rfind(b"\xff\xd9", start) < 0:
+                break
+            return
     raise ValueError("truncated JPEG")
 
 
@@ -289,7 +289,7 @@ def _to_rgb(pixels: NDArray[Any]) -> Image:
         pixels = _composite(pixels[:, :, :-1], pixels[:, :, -1:])
     if pixels.shape[2] == 1:
         pixels = np.repeat(pixels, 3, axis=2)
-    return np.ascontiguousarray(pixels[:, :, ::-1])
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def _composite(color: Image, alpha: Image) -> Image:

@@ -113,9 +113,9 @@ class WordGeometry:
                 size=tuple(fields["size"]),
                 length=fields["length"],
                 curve=Curve(**fields["curve"]),
-                matrix=tuple(tuple(row) for row in fields["matrix"]),
-                characters=tuple((a, b) for a, b in fields["characters"]),
-                heights=tuple((a, b) for a, b in fields.get("heights", ())),
+                matrix=tuple(map(tuple, fields["matrix"])),
+                characters=tuple(map(tuple, fields["characters"])),
+                heights=tuple(map(tuple, fields.get("heights", ()))),
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"not the geometry of a synthetic word: {error}") from error

@@ -116,7 +116,7 @@ def make_settings(options: argparse.Namespace) -> Settings:
     }
     unseen = {"unseen": replace(synthetic, paths=(options.unseen,))}
     shared: dict[str, Any] = {"validation": unseen, "evaluate_most": 64}
-    geometry = replace(alone, sources={"synthetic": sources["synthetic"]}, **shared)
+    geometry = replace(alone, sources={"synthetic": sources["synthetic"]}, precision=light.precision, **shared)
     reading = replace(light, sources=sources, attention=None, **shared)
     settings = Settings(_of_length(geometry, steps), _of_length(reading, steps))
     return _quick(settings) if options.quick else settings

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -39,7 +40,34 @@ class LocalizationConfig:
     """``affine`` brings the control points onto the affine map nearest to them, to compare with: no bend remains."""
 
 
-class LocalizationNetwork(nn.Module):
+class Localizer(nn.Module, ABC):
+    """A network that finds the word in a thumbnail of the crop: features of the picture, and points placed by them."""
+
+    config: LocalizationConfig
+    features: nn.Module
+    """(N, 3, h, w), standardized, to feature maps."""
+
+    @abstractmethod
+    def reset_to_identity(self) -> None:
+        """Predict the crop's own rectangle for whatever crop."""
+
+    @abstractmethod
+    def place(self, features: Tensor) -> Tensor:
+        """Control points (N, rows·cols, 2) from what ``features`` gives."""
+
+    def forward(self, thumbnail: Tensor) -> Tensor:
+        """Control points of crops.
+
+        Args:
+            thumbnail: (N, 3, h, w) RGB in 0..255, any dtype, of the configured size.
+
+        Returns:
+            (N, rows·cols, 2) normalised (x, y) in the crop.
+        """
+        return self.place(self.features(standardize(thumbnail)))
+
+
+class LocalizationNetwork(Localizer):
     """Regresses the control points from a thumbnail of the crop.
 
     The features are flattened, not pooled, since positions are what is asked for. It starts as the identity: the last
@@ -63,30 +91,17 @@ class LocalizationNetwork(nn.Module):
         self.reset_to_identity()
 
     def reset_to_identity(self) -> None:
-        """Predict the crop's own rectangle for whatever crop."""
         nn.init.zeros_(self.points.weight)
         identity = torch.from_numpy(canonical_points(self.config.rows, self.config.cols))
         with torch.no_grad():
             self.points.bias.copy_(identity.flatten())
 
-    def forward(self, thumbnail: Tensor) -> Tensor:
-        """Control points of crops.
-
-        Args:
-            thumbnail: (N, 3, h, w) RGB in 0..255, any dtype, of the configured size.
-
-        Returns:
-            (N, rows·cols, 2) normalised (x, y) in the crop.
-        """
-        return self.place(self.features(standardize(thumbnail)))
-
     def place(self, features: Tensor) -> Tensor:
-        """Control points (N, rows·cols, 2) from what ``features`` gives."""
         hidden = F.relu(self.hidden(features.flatten(1)))
         return self.points(hidden).reshape(-1, self.config.rows * self.config.cols, 2)
 
 
-class VotingNetwork(nn.Module):
+class VotingNetwork(Localizer):
     """Regresses the control points from a thumbnail of the crop.
 
     Each cell of the last feature map votes where each control point lies, as an offset from the cell's own place, and
@@ -115,23 +130,10 @@ class VotingNetwork(nn.Module):
         self.reset_to_identity()
 
     def reset_to_identity(self) -> None:
-        """Predict the crop's own rectangle for whatever crop."""
         nn.init.zeros_(self.votes.weight)
         nn.init.zeros_(self.votes.bias)
 
-    def forward(self, thumbnail: Tensor) -> Tensor:
-        """Control points of crops.
-
-        Args:
-            thumbnail: (N, 3, h, w) RGB in 0..255, any dtype, of the configured size.
-
-        Returns:
-            (N, rows·cols, 2) normalised (x, y) in the crop.
-        """
-        return self.place(self.features(standardize(thumbnail)))
-
     def place(self, features: Tensor) -> Tensor:
-        """Control points (N, rows·cols, 2) from what ``features`` gives."""
         votes = self.votes(features).flatten(2).unflatten(1, (3, -1))  # (N, 3, rows·cols, cells)
         shares, offsets = votes.split([1, 2], dim=1)
         places = offsets + self.cells.T[:, None, :]
@@ -149,14 +151,14 @@ class ResidualBlock(nn.Module):
         return torch.relu(features + self.body(features))
 
 
-class AffineNetwork(nn.Module):
+class AffineNetwork(Localizer):
     """A localization network whose control points are those of an affine map.
 
     They are the points of the map that is nearest to the predicted ones by least squares, which is linear in them.
     Thin-plate splines reproduce affine maps, so grid, sampler and runtime stay the same; and so does the identity.
     """
 
-    def __init__(self, network: LocalizationNetwork | VotingNetwork) -> None:
+    def __init__(self, network: Localizer) -> None:
         super().__init__()
         self.config = network.config
         self.network = network
@@ -164,24 +166,14 @@ class AffineNetwork(nn.Module):
         self.register_buffer("nearest", torch.from_numpy(nearest), persistent=False)
 
     def reset_to_identity(self) -> None:
-        """Predict the crop's own rectangle for whatever crop."""
         self.network.reset_to_identity()
-
-    def forward(self, thumbnail: Tensor) -> Tensor:
-        """As the network's: (N, rows·cols, 2) from (N, 3, h, w)."""
-        return self.nearest @ self.network(thumbnail)
 
     @property
     def features(self) -> nn.Module:
-        """The network's."""
         return self.network.features
 
     def place(self, features: Tensor) -> Tensor:
-        """As the network's."""
         return self.nearest @ self.network.place(features)
-
-
-Localizer = LocalizationNetwork | VotingNetwork | AffineNetwork
 
 
 def build_localization(config: LocalizationConfig = LocalizationConfig()) -> Localizer:
@@ -190,7 +182,7 @@ def build_localization(config: LocalizationConfig = LocalizationConfig()) -> Loc
     Raises:
         ValueError: no such family of transforms.
     """
-    network = VotingNetwork(config) if config.blocks else LocalizationNetwork(config)
+    network: Localizer = VotingNetwork(config) if config.blocks else LocalizationNetwork(config)
     if config.family not in ("tps", "affine"):
         raise ValueError(f"localization.family: {config.family!r} is none of tps, affine")
     return AffineNetwork(network) if config.family == "affine" else network

@@ -12,8 +12,12 @@ from torchvision.transforms import v2
 
 from data.synth.geometry import project
 from rectify.conventions import Points, to_normalized, to_pixels
+from rectify.shape import resize
 
 Rng = np.random.Generator
+
+BLUR = 5
+"""Pixels of the widest blur along a side; a crop needs more than half of them."""
 
 
 class Augmentation:
@@ -28,7 +32,7 @@ class Augmentation:
                 v2.RandomApply([v2.ColorJitter(0.4, 0.4, 0.4, 0.08)], 0.5),
                 v2.RandomInvert(0.1),
                 v2.RandomGrayscale(0.1),
-                v2.RandomApply([v2.GaussianBlur(5, (0.3, 1.4))], 0.15),
+                v2.RandomApply([v2.GaussianBlur(BLUR, (0.3, 1.4))], 0.15),
                 v2.RandomApply([v2.JPEG((25, 90))], 0.15),
             ]
         )
@@ -36,6 +40,8 @@ class Augmentation:
     def __call__(
         self, image: NDArray[np.uint8], rng: Rng, points: Points | None = None
     ) -> tuple[NDArray[np.uint8], Points | None]:
+        least = [max(side, 1 + BLUR // 2) for side in image.shape[1::-1]]
+        image = resize(image, (least[0], least[1]))
         if rng.random() < 0.7:
             image, points = change_view(image, rng, points)
         if rng.random() < 0.15:

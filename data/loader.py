@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -166,22 +167,43 @@ class SampleSet:
             for reader in self.readers
         ]
         places = [(reader, index) for reader, data in enumerate(self.readers) for index in range(len(data))]
-        kept = np.array([bool(source.hold_out) and index % source.hold_out == 0 for _, index in places])
+        kept = np.array([bool(source.hold_out) and index % source.hold_out == 0 for _, index in places], bool)
         self.places = np.array(places, np.int64).reshape(-1, 2)[kept if held_out else ~kept]
         if not held_out and not len(self.places):
             raise ValueError(f"no samples to train on in {', '.join(source.paths)}")
 
+        self._named: set[int] = set()
+
     def __len__(self) -> int:
         return len(self.places)
 
-    def __getitem__(self, index: int) -> Sample:
-        reader, place = self.places[index]
-        record = self.readers[reader][int(place)]
-        outline = self._outlines[reader].get(record.number)
-        image = fit(read_image(record.image, f"{self.readers[reader].folder}: image-{record.number:09d}"))
+    def usable(self, index: int, keep: Callable[[str], str] = str) -> Sample | None:
+        """A sample with what ``keep`` leaves of its label; None where that is nothing, and where the sample is damaged,
+        which is said once, on standard error."""
+        try:
+            return self._sample(index, keep)
+        except ValueError as error:
+            if index not in self._named:
+                self._named.add(index)
+                print(f"rectify-ocr: left out: {error}", file=sys.stderr)
+            return None
+
+    def _sample(self, index: int, keep: Callable[[str], str]) -> Sample | None:
+        which, place = self.places[index]
+        reader = self.readers[which]
+        record = reader[int(place)]
         # Composed, as charsets are: elsewhere a letter and its accent may be two characters.
         label = unicodedata.normalize("NFC", record.label)
-        return Sample(image, label, WordGeometry.of(record.geometry), outline)
+        kept = keep(label)
+        if not kept:
+            return None
+        image = fit(read_image(record.image, f"{reader.folder}: image-{record.number:09d}"))
+        try:
+            # Where a letter is left out, the extents are no longer those of the label's letters.
+            geometry = WordGeometry.of(record.geometry) if len(kept) == len(label) else None
+        except ValueError as error:
+            raise ValueError(f"{reader.folder}: geometry-{record.number:09d}: {error}") from None
+        return Sample(image, kept, geometry, self._outlines[which].get(record.number))
 
 
 def fit(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -228,17 +250,19 @@ class BatchDataset(Dataset[Batch]):
         order = _order(self.seed, number, epoch, len(data))
         # Labels without a character of the charset teach nothing; the next sample takes their place.
         for attempt in range(len(data)):
-            image, label, geometry, outline = data[int(order[(place + attempt) % len(data)])]
-            kept = self.charset.keep(label)
-            if kept:
+            sample = data.usable(int(order[(place + attempt) % len(data)]), self.charset.keep)
+            if sample is not None:
                 break
         else:
-            raise ValueError(f"no label in {data.readers[0].folder} has a character of the charset")
-        if augmentation is not None:
-            rng = np.random.default_rng([self.seed, number, position])
-            image, outline = augmentation(image, rng, outline)
-            image, geometry = fit(image), None
-        return Sample(image, kept, geometry if len(kept) == len(label) else None, outline)
+            raise ValueError(
+                f"nothing to train on in {data.readers[0].folder}: no picture that can be read has a label with a "
+                "character of the charset"
+            )
+        if augmentation is None:
+            return sample
+        rng = np.random.default_rng([self.seed, number, position])
+        image, outline = augmentation(sample.image, rng, sample.outline)
+        return Sample(fit(image), sample.label, None, outline)
 
 
 def collate(samples: Sequence[Sample], view: View) -> Batch:
@@ -269,14 +293,17 @@ def _pictures(samples: Sequence[Sample], size: tuple[int, int] | None) -> Tensor
     return torch.from_numpy(np.stack([thumbnail(s.image, size) for s in samples])).permute(0, 3, 1, 2)
 
 
-def training_loader(dataset: BatchDataset, start: int, stop: int, workers: int) -> DataLoader[Batch]:
+def training_loader(dataset: BatchDataset, start: int, stop: int, workers: int) -> Iterator[Batch]:
     """Batches of the steps from ``start`` to ``stop``, prepared ahead by ``workers`` processes.
 
     OpenCV is left with one thread in this process, too: a worker forked beside its threads would wait for them forever.
+
+    Raises:
+        ValueError: there is nothing to train on.
     """
     cv2.setNumThreads(1)
-    return DataLoader(
-        dataset,
+    loader = DataLoader(
+        _Told(dataset),
         batch_size=None,
         sampler=range(start, stop),
         num_workers=workers,
@@ -285,6 +312,23 @@ def training_loader(dataset: BatchDataset, start: int, stop: int, workers: int) 
         # Else the loader draws from the global generator at its start, and a resumed run from then on differs.
         generator=torch.Generator(),
     )
+    for batch in loader:
+        if isinstance(batch, ValueError):
+            raise batch
+        yield batch
+
+
+class _Told(Dataset["Batch | ValueError"]):
+    """Batches, or why there is none: an error that a worker raises would come with its traceback as text."""
+
+    def __init__(self, dataset: BatchDataset) -> None:
+        self._dataset = dataset
+
+    def __getitem__(self, step: int) -> Batch | ValueError:
+        try:
+            return self._dataset[step]
+        except (ValueError, OSError) as error:
+            return ValueError(str(error))
 
 
 def _single_thread(_: int) -> None:

@@ -112,7 +112,9 @@ def test_transparent_pictures_are_trained_on_as_they_are_read(tmp_path: Path) ->
     data = cv2.imencode(".png", ink)[1].tobytes()
     with LmdbWriter(tmp_path / "set") as writer:
         writer.add(data, "a")
-    np.testing.assert_array_equal(SampleSet(Source((str(tmp_path / "set"),)))[0].image, read_image(data))
+    sample = SampleSet(Source((str(tmp_path / "set"),))).usable(0)
+    assert sample is not None
+    np.testing.assert_array_equal(sample.image, read_image(data))
 
 
 def test_canvas_repeats_the_border_of_smaller_crops() -> None:
@@ -193,3 +195,34 @@ def test_annotated_outlines_follow_the_augmentation(tmp_path: Path) -> None:
 def test_a_source_without_paths_is_an_error_that_says_what_to_set() -> None:
     with pytest.raises(ValueError, match=r"set sources\.photos\.paths"):
         BatchDataset({"photos": Source(())}, 4, VIEW, seed=1)
+
+
+def test_damaged_samples_are_named_once_and_left_out(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    image = cv2.imencode(".png", np.zeros((8, 8, 3), np.uint8))[1].tobytes()
+    with LmdbWriter(tmp_path / "some") as writer:
+        writer.add(image, "good")
+        writer.add(image[:-20], "cut")
+        writer.add(image, "bent", {"geometry": b'{"size": [8, 8]}'})
+    dataset = BatchDataset({"words": Source((str(tmp_path / "some"),))}, 4, VIEW, seed=1)
+    for batch in training_loader(dataset, 0, 4, workers=1):
+        assert set(batch.labels) == {"good"}
+    told = sorted(capfd.readouterr().err.splitlines())
+    assert len(told) == 2
+    assert "image-000000002: truncated PNG" in told[1] and "geometry-000000003: not the geometry" in told[0]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_nothing_to_train_on_is_one_line(tmp_path: Path, workers: int) -> None:
+    with LmdbWriter(tmp_path / "none") as writer:
+        writer.add(b"no picture", "word")
+    dataset = BatchDataset({"words": Source((str(tmp_path / "none"),))}, 4, VIEW, seed=1)
+    with pytest.raises(ValueError, match=r"nothing to train on in .*none: no picture") as caught:
+        next(training_loader(dataset, 0, 1, workers))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("size", [(2, 300), (1, 1), (300, 2)])
+def test_thin_crops_are_augmented(size: tuple[int, int]) -> None:
+    image = np.zeros((*size, 3), np.uint8)
+    for seed in range(40):
+        assert min(Augmentation()(image, np.random.default_rng(seed))[0].shape) >= 3

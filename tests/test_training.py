@@ -20,9 +20,10 @@ from rectify.network import LocalizationConfig
 from rectify.weights_io import read_weight_file
 from train import checkpoint
 from train.calibrate import store
-from train.config import Config, Losses, Sampling
+from train.config import Config, Losses, Sampling, load_config
 from train.loop import Training
-from train.train_command import main
+from train.train_command import CONFIGS, main
+from train.validation import Validation
 
 SMALL = LocalizationConfig(rows=3, cols=3, channels=(8, 8, 8, 8), blocks=(), hidden=16)
 HEAD = AttentionConfig(units=32, embedding=16, steps=16, dropout=0.0)
@@ -207,6 +208,33 @@ def test_an_existing_run_is_not_overwritten(
     arguments = [f"sources.synthetic.paths=[{synthetic}]", f"validation.unseen.paths=[{synthetic}]"]
     assert main(["geometry", f"out={tmp_path / 'run'}", *arguments]) == 2
     assert "--resume" in capsys.readouterr().err
+
+
+def test_a_run_that_never_saved_may_start_again(
+    tmp_path: Path, synthetic: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    small = ["steps=1", "batch_size=2", "workers=0", "threads=1", "localization.channels=[8,8,8,8]"]
+    command = ["geometry", f"out={out}", f"sources.synthetic.paths=[{synthetic}]", *small]
+    assert main([*command, "validation.unseen.paths=[nowhere]"]) == 2
+    assert "nowhere" in capsys.readouterr().err
+    assert main(command) == 0
+    assert (out / checkpoint.FILE).exists()
+
+
+@pytest.mark.parametrize("name", ["light", "geometry", "crnn", "rare", "aster"])
+def test_shipped_configurations_need_no_words_to_validate_on(name: str, synthetic: Path) -> None:
+    config = load_config(CONFIGS / f"{name}.yaml", [f"sources.synthetic.paths=[{synthetic}]"])
+    sources = {key: replace(source, paths=(str(synthetic),)) for key, source in config.sources.items()}
+    held_out = {key for key, source in sources.items() if source.hold_out}
+    assert Validation(replace(config, sources=sources)).sets.keys() == held_out
+    without = {key: replace(source, paths=(), share=0.0) for key, source in sources.items() if source.hold_out}
+    assert not Validation(replace(config, sources=sources | without)).sets
+
+
+def test_evaluation_may_wait_for_the_end(tmp_path: Path, synthetic: Path) -> None:
+    Training(configuration(tmp_path / "run", synthetic, steps=2, evaluate_every=0)).run()
+    assert [path.name for path in (tmp_path / "run").glob("*.jpg")] == ["rectified-000002.jpg"]
 
 
 def test_ctrl_c_saves_and_the_run_goes_on(tmp_path: Path, synthetic: Path) -> None:

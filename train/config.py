@@ -119,7 +119,7 @@ class Config:
     ema: float = 0.999
     """Decay of the averaged weights, which are what is evaluated and exported."""
     evaluate_every: int = 1000
-    """Steps between evaluations on held-out samples."""
+    """Steps between evaluations on held-out samples; 0 evaluates at the end alone."""
     evaluate_most: int = 1000
     """Held-out samples of each source that an evaluation reads."""
     checkpoint_minutes: float = 5.0
@@ -148,12 +148,14 @@ def load_tree(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]
         ConfigError: a pair that is none; keys below a value.
         FileNotFoundError: no such file.
     """
-    tree = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+    tree = _yaml(Path(path).read_text(encoding="utf-8"), str(path)) or {}
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path}: holds no settings of the form KEY: VALUE")
     for pair in overrides:
         key, separator, value = pair.partition("=")
         if not separator:
             raise ConfigError(f"{pair!r} is not KEY=VALUE")
-        _set(tree, key.split("."), yaml.safe_load(value))
+        _set(tree, key.split("."), _yaml(value, pair))
     recognizer = tree.get("recognizer") or {}
     charset = recognizer.get("charset")
     if isinstance(charset, Mapping) and charset.keys() == {"file"}:
@@ -169,6 +171,14 @@ def config_from(tree: Mapping[str, Any]) -> Config:
 def as_tree(config: Any) -> dict[str, Any]:
     """Nested plain values that ``config_from`` takes back; what is saved beside a run."""
     return dataclasses.asdict(config)
+
+
+def _yaml(text: str, name: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        problem = getattr(error, "problem", None) or error
+        raise ConfigError(f"{name}: not YAML ({problem}); quote what has signs of its own there") from None
 
 
 def _set(tree: dict[str, Any], keys: list[str], value: Any) -> None:

@@ -222,10 +222,10 @@ class _Witness:
 
     def __init__(self, training: Training) -> None:
         self._training, config = training, training.config
+        self._validation = Validation(config)
         training.out.mkdir(parents=True, exist_ok=True)
         settings = yaml.safe_dump(plain(as_tree(config)), sort_keys=False)
         (training.out / "config.yaml").write_text(settings, encoding="utf-8")
-        self._validation = Validation(config)
         self._log = _Log(training.out, training.step)
         self._bar = tqdm(total=config.steps, initial=training.step, unit="step", smoothing=0.05, disable=None)
         self._saved = time.monotonic()
@@ -244,7 +244,7 @@ class _Witness:
         self._bar.update()
         self._bar.set_postfix(losses, refresh=False)
         self._log.losses(step, losses, training.rate(), config.batch_size)
-        if step % config.evaluate_every == 0 or step == config.steps:
+        if step == config.steps or (config.evaluate_every and step % config.evaluate_every == 0):
             self._log.figures(step, self._validation.evaluate(training.average, training.out, step))
         if stopping or time.monotonic() - self._saved > 60 * config.checkpoint_minutes:
             training.save()

@@ -62,8 +62,8 @@ class TurnedWords(Dataset[tuple[NDArray[np.uint8], NDArray[np.float32]]]):
         targets: list[NDArray[np.float32]] = []
         while len(pictures) < self.batch_size:
             words = self.real if rng.random() < REAL_SHARE else self.synthetic
-            sample = words[int(rng.integers(len(words)))]
-            if sample.geometry is None and sample.image.shape[0] > sample.image.shape[1]:
+            sample = words.usable(int(rng.integers(len(words))))
+            if sample is None or (sample.geometry is None and sample.image.shape[0] > sample.image.shape[1]):
                 continue
             picture, target = turned_word(sample, rng, self.augment)
             pictures.append(picture)

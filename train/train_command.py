@@ -67,6 +67,7 @@ def _file(config: str) -> Path:
 
 
 def _train(config: Config, resume: bool) -> None:
+    from train import checkpoint
     from train.adopt import adopt_imported
     from train.distributed import disconnect
     from train.loop import Training
@@ -75,7 +76,7 @@ def _train(config: Config, resume: bool) -> None:
         training = Training(config if resume else adopt_imported(config))
         if resume:
             training.resume()
-        elif (training.out / "config.yaml").exists():
+        elif (training.out / checkpoint.FILE).exists():
             raise FileExistsError(
                 f"{training.out} holds a run already; go on with --resume {training.out}, or change out="
             )

@@ -65,7 +65,9 @@ class Validation:
             most = min(len(data), self.config.evaluate_most)
             chosen = np.linspace(0, len(data) - 1, most).round().astype(int).tolist()
             for start in range(0, most, BATCH):
-                samples = [data[index] for index in chosen[start : start + BATCH]]
+                samples = [sample for index in chosen[start : start + BATCH] if (sample := data.usable(index))]
+                if not samples:
+                    continue
                 batch = collate(samples, self.view)
                 moved = batch.on(next(system.parameters()).device)
                 points = system.control_points(moved)[-1]

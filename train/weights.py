@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -54,5 +55,13 @@ def find_safetensors(source: str | Path) -> dict[str, WeightFile]:
 
 
 def load_tensors(file: WeightFile) -> dict[str, Tensor]:
-    """A network's tensors, floating point ones in float32 whatever they have on disk."""
-    return {name: value.float() if value.is_floating_point() else value for name, value in load_file(file.path).items()}
+    """A network's tensors, floating point ones in float32 whatever they have on disk.
+
+    Raises:
+        ValueError: a damaged file.
+    """
+    try:
+        tensors = load_file(file.path)
+    except SafetensorError as error:
+        raise ValueError(f"{file.path}: {error}") from None
+    return {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}

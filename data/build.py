@@ -76,11 +76,11 @@ class Seen:
 
     def first(self, text: str | bytes, note: str) -> str | None:
         """The note that came with the same text before; None, and the note is kept, where there was none."""
-        values = [v.encode("utf-8", "surrogateescape") if isinstance(v, str) else v for v in (text, note)]
+        values = [v.encode("utf-8", "surrogatepass") if isinstance(v, str) else v for v in (text, note)]
         if self._table.execute("INSERT OR IGNORE INTO seen VALUES (?, ?)", values).rowcount:
             return None
         (found,) = self._table.execute("SELECT note FROM seen WHERE text = ?", values[:1]).fetchone()
-        return str(found, "utf-8", "surrogateescape")
+        return str(found, "utf-8", "surrogatepass")
 
 
 def _repeated(seen: Seen, row: Row, source: Path) -> BadRow | None:

@@ -158,6 +158,8 @@ class ShardReader:
                 rows.append(_row(name, entry.result))
         if failed:
             _write(errors(self.out, shard), "".join(failed).encode(errors="surrogateescape"))
+        else:
+            errors(self.out, shard).unlink(missing_ok=True)  # of an earlier attempt
         _write_parquet(part(self.out, shard), rows)
         return len(rows), len(failed)
 

@@ -38,7 +38,7 @@ def main(argv: Sequence[str]) -> int:
     bad = 0
     for shard in shards:
         if (file := errors(arguments.out, shard)).is_file():
-            lines = file.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+            lines = file.read_text(encoding="utf-8", errors="surrogateescape").rstrip("\n").split("\n")
             bad += len(lines)
             for line in lines:
                 print("rectify-ocr: " + line.replace("\t", ": ", 1), file=sys.stderr)

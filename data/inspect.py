@@ -11,6 +11,7 @@ from typing import Any
 
 from data.build import Seen
 from data.reader import LmdbReader
+from data.synth.geometry import WordGeometry
 from rectify.images import read_image
 
 SMALL = 8
@@ -190,7 +191,11 @@ def _check_repeated(inspection: Inspection, reader: LmdbReader, index: int, seen
 
 
 def _check_geometry(inspection: Inspection, reader: LmdbReader, index: int) -> None:
-    reader.geometry(index)
+    geometry = reader.geometry(index)
+    try:
+        WordGeometry.of(geometry)
+    except ValueError as error:
+        raise ValueError(f"geometry-{index + 1:09d}: {error}") from None
 
 
 def _spread(counts: Counter[int]) -> str:

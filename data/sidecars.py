@@ -1,8 +1,12 @@
-"""Files of texts beside a dataset: its labels with case and punctuation, and the words that each crop can be."""
+"""Files beside a dataset: its labels with case and punctuation, the words that each crop can be, its quadrilaterals."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
+
+from data.quads import QUADS
 
 CASED = "cased.tsv"
 """Beside data.mdb, ``NUMBER<TAB>TEXT`` a line: labels with case and punctuation as seen, where the official ones have
@@ -53,3 +57,39 @@ def read_word_lists(folder: Path) -> dict[int, tuple[str, ...]]:
         if not words:
             raise ValueError(f"{path}: sample {number} has no words")
     return lists
+
+
+def take_along(folder: Path, numbers: Sequence[int], beside: Callable[[str], Path]) -> None:
+    """Append the lines of a dataset's files to those of another one that its samples were copied to.
+
+    Args:
+        numbers: of each sample of the dataset in the other one, from 1; 0 leaves it out.
+        beside: where a file of that name beside the other one is.
+
+    Raises:
+        ValueError: a line does not begin with its sample's number; the message names file and line.
+    """
+    for name in (CASED, LEXICON50, QUADS):
+        if not (folder / name).is_file():
+            continue
+        renumbered = _quad_renumbered if name == QUADS else _text_renumbered
+        with (folder / name).open("rb") as lines, beside(name).open("a", encoding="utf-8", newline="") as out:
+            for line_number, line in enumerate(lines, start=1):
+                try:
+                    out.write(renumbered(line.decode("utf-8").rstrip("\r\n"), numbers))
+                except (ValueError, KeyError, IndexError, TypeError):
+                    raise ValueError(f"{folder / name}: line {line_number} does not tell a sample's number") from None
+
+
+def _text_renumbered(line: str, numbers: Sequence[int]) -> str:
+    old, text = line.split("\t", 1)
+    new = numbers[int(old) - 1]
+    return f"{new}\t{text}\n" if new else ""
+
+
+def _quad_renumbered(line: str, numbers: Sequence[int]) -> str:
+    if not line.strip():
+        return ""
+    values = json.loads(line)
+    new = numbers[values["index"] - 1]
+    return json.dumps({**values, "index": new}, ensure_ascii=False) + "\n" if new else ""

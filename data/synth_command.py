@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from multiprocessing import get_context
@@ -49,7 +50,10 @@ def synthesize(args: argparse.Namespace) -> None:
     # A wrong setting is told here, once, and not by every process.
     renderer = Renderer(*settings)
     if renderer.words.left_out:
-        print(f"rectify-ocr: {renderer.words.left_out} words have other characters and are left out", file=sys.stderr)
+        print(
+            f"rectify-ocr: {renderer.words.left_out} words have spaces or other characters and are left out",
+            file=sys.stderr,
+        )
     if renderer.fonts.left_out:
         print(f"rectify-ocr: {renderer.fonts.left_out} fonts lack letters and are left out", file=sys.stderr)
     indices = range(args.start, args.start + args.count)
@@ -72,6 +76,7 @@ def _start(*settings: object) -> None:
 
     global _renderer
     cv2.setNumThreads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that gathers what these render
     _renderer = Renderer(*settings)  # type: ignore[arg-type]
 
 

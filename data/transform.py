@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from data.reader import LmdbReader
+from data.sidecars import take_along
 from data.writer import LmdbWriter
 from rectify.images import read_image
 
@@ -78,8 +79,8 @@ def merge(folders: Sequence[Path], out: Path, report: Report, progress: Progress
     with LmdbWriter(out) as writer:
         for reader in readers:
             kinds = _kinds(reader, report)
-            for index in progress(range(len(reader))):
-                _copy(reader, index, kinds, writer, outcome, report)
+            numbers = [_copy(reader, i, kinds, writer, outcome, report) for i in progress(range(len(reader)))]
+            take_along(reader.folder, numbers, writer.beside)
         _refuse_empty(out, outcome)
     return outcome
 
@@ -100,8 +101,8 @@ def filter_dataset(
         return wanted.missing(reader.label(index), width, height)
 
     with LmdbWriter(out) as writer:
-        for index in progress(range(len(reader))):
-            _copy(reader, index, kinds, writer, outcome, report, missing)
+        numbers = [_copy(reader, i, kinds, writer, outcome, report, missing) for i in progress(range(len(reader)))]
+        take_along(folder, numbers, writer.beside)
         _refuse_empty(out, outcome)
     return outcome
 
@@ -131,6 +132,8 @@ def export_dataset(
             rows.write("image,label\n" if form == "csv" else "")
             for index in progress(range(len(reader))):
                 try:
+                    if not reader.label(index).strip():
+                        raise ValueError(f"{folder}: label-{index + 1:09d} is empty; lmdb build would not take it back")
                     row = write_row(_image_path(reader, index), reader.label(index), reader.geometry(index))
                     _write_image(partial, reader, index)
                 except ValueError as error:
@@ -154,20 +157,20 @@ def _copy(
     outcome: Outcome,
     report: Report,
     missing: Callable[[int], str | None] = lambda index: None,
-) -> None:
-    """Take one sample over, or count why not."""
+) -> int:
+    """Take one sample over and return its new number; else count why not, and return 0."""
     try:
         image, label, reason = reader.image_bytes(index), reader.label(index), missing(index)
     except ValueError as error:
         outcome.bad += 1
         report(str(error))
-        return
+        return 0
     if reason is not None:
         outcome.left_out[reason] += 1
-        return
+        return 0
     values = {kind: reader.value(f"{kind}-{index + 1:09d}") for kind in kinds}
-    writer.add(image, label, {kind: value for kind, value in values.items() if value is not None})
     outcome.samples += 1
+    return writer.add(image, label, {kind: value for kind, value in values.items() if value is not None})
 
 
 def _kinds(reader: LmdbReader, report: Report) -> list[str]:

@@ -105,6 +105,11 @@ class LmdbWriter:
             self._commit()
         return self._count
 
+    def beside(self, name: str) -> Path:
+        """Where a file is to be written, in the ``with`` block, that will lie beside data.mdb."""
+        self._environment()
+        return self._partial / name
+
     def _environment(self) -> lmdb.Environment:
         if self._env is None:
             raise RuntimeError(f"{self.folder}: the writer is not open; use it as `with LmdbWriter(...) as writer:`")

@@ -82,7 +82,8 @@ class Lexicon:
         """
         if charset not in self._spelled:
             matching = _Matching(charset)
-            keys = ["".join(map(matching.__getitem__, word)) for word in self.words]
+            composed = (unicodedata.normalize("NFC", word) for word in self.words)
+            keys = ["".join(map(matching.__getitem__, word)) for word in composed]
             if not all(keys):
                 index = keys.index("")
                 raise ValueError(

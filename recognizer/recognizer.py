@@ -238,10 +238,11 @@ class Recognizer:
             logits: of these images, if they are there already.
         """
         scores = [self.logits(images) if logits is None else logits, self.logits(255 - images)]
-        multiple, own = self.config["width_multiple"], images.shape[2]
+        multiple, own, most = self.config["width_multiple"], images.shape[2], self.config["max_width"]
+        any_width = self.config["min_width"] < most  # else the network is of the one width
         for times in WIDTHS:
-            width = min(self.config["max_width"], multiple * max(1, round(times * own / multiple)))
-            if width != own:
+            width = min(most, multiple * max(1, round(times * own / multiple)))
+            if width != own and any_width:
                 resized = np.stack([resize(image, (width, self.height)) for image in images])
                 scores.append(self.logits(resized))
         return [log_softmax(one) for one in scores]

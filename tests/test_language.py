@@ -162,6 +162,14 @@ def test_looks_are_at_the_word_its_negative_and_other_widths(exported: Path) -> 
     assert [look.shape[1] for look in widest] == [128, 128, 96]
 
 
+def test_networks_of_one_width_are_looked_through_at_that_alone(
+    exported: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recognizer = Recognizer(exported)
+    monkeypatch.setattr(recognizer, "config", {**recognizer.config, "min_width": 96, "max_width": 96})
+    assert [look.shape[1] for look in recognizer.looks(np.zeros((1, 32, 96, 3), np.uint8))] == [24, 24]
+
+
 def test_other_characters_have_no_language(exported: Path) -> None:
     with pytest.raises(ValueError, match=r"no language network .*train\.language"):
         Recognizer(exported / "recognizer.onnx", decoder="language")

@@ -128,6 +128,12 @@ def test_a_charset_with_accents_tells_them_apart() -> None:
     assert lexicon.read_ctc(from_text("café", charset), charset)[0][0] == "CAFÉ"
 
 
+def test_composed_and_decomposed_words_match_alike() -> None:
+    charset = Charset("acefé")
+    words = [Lexicon([word]).spelled(charset) for word in ("caf\u00e9", "cafe\u0301")]
+    assert words[0].cases(0) == words[1].cases(0) != Lexicon(["cafe"]).spelled(charset).cases(0)
+
+
 def test_of_words_that_match_alike_the_first_counts() -> None:
     logits = from_text("ab", CASED)
     assert Lexicon(["b", "aB", "AB", "aB"]).read_ctc(logits, CASED)[0][0] == "aB"

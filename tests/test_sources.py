@@ -135,7 +135,7 @@ def test_a_quote_that_is_never_closed_swallows_no_rows(tmp_path):
 
 
 def test_json_lines(tmp_path):
-    geometry = {"size": [1, 2]}
+    geometry = {"kind": "polygon", "size": [1, 2]}
     rows = [{"image": "a.png", "label": "one", "geometry": geometry}, {"file_name": "b.png", "text": "two"}]
     path = write(tmp_path / "x.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
     one, two = read_jsonl(path)
@@ -233,6 +233,34 @@ def test_polygons_of_any_number_of_points():
     points, label = parse_region("1,2,3,4,5,6,7,8,9,10,short", usual=12) or (None, None)
     assert np.shape(points) == (5, 2) and label == "short"
     assert parse_region("1,2,3,word") is None and parse_region("word") is None
+
+
+def test_lines_of_one_file_may_have_different_numbers_of_points():
+    curved = "10,110,40,105,70,105,100,110,100,140,70,145,10,140,WORLD"
+    for usual in (8, 10):
+        points, label = parse_region(curved, usual)
+        assert (points.shape, label) == ((7, 2), "WORLD")
+    points, label = parse_region("1,2,3,2,3,4,1,4,1,000", 8)
+    assert (points.shape, label) == ((4, 2), "1,000")
+    points, label = parse_region("1,2,3,2,3,4,1,4,10 20 Street", 8)
+    assert (points.shape, label) == ((4, 2), "10 20 Street")
+
+
+def test_regions_of_equal_names_in_several_folders(tmp_path):
+    for part, word in (("train", "one"), ("test", "two")):
+        (tmp_path / part).mkdir()
+        save(tmp_path / part / "img_1.jpg")
+        write(tmp_path / part / "gt_img_1.txt", f"10,10,50,10,50,30,10,30,{word}\n")
+    write(tmp_path / "test" / "gt_img_2.txt", "1,2,3,4,lost\n")
+    *words, note = sorted(read_regions(tmp_path), key=lambda item: isinstance(item, Note))
+    assert sorted((row.file.parent.name, row.label) for row in words) == [("test", "two"), ("train", "one")]
+    assert note.file.name == "gt_img_2.txt" and "no image" in note.reason
+    (tmp_path / "labels").mkdir()
+    for part in ("train", "test"):
+        (tmp_path / "labels" / part).mkdir()
+        (tmp_path / part / "gt_img_1.txt").rename(tmp_path / "labels" / part / "img_1.txt")
+    bad = [item for item in read_regions(tmp_path) if isinstance(item, BadRow)]
+    assert len(bad) == 2 and all("several text files" in item.reason for item in bad)
 
 
 def test_words_of_full_images_are_cut_and_keep_their_outline(tmp_path):

@@ -110,6 +110,28 @@ def test_words_of_other_characters_are_left_out_and_counted(tmp_path: Path) -> N
         WordSource(vocabulary=file, charset="xyz")
 
 
+def test_words_with_spaces_are_left_out_and_counted(tmp_path: Path) -> None:
+    (tmp_path / "towns.txt").write_text("New York\nParis\n")
+    source = WordSource(vocabulary=tmp_path / "towns.txt")
+    assert (source.words, source.left_out) == (["Paris"], 1)
+
+
+@pytest.mark.parametrize("charset", ["\u05d0\u05d1", "\u0643\u062a", "\u0915\u093e", "e\u0301"])
+def test_scripts_that_are_not_set_letter_by_letter_are_refused(charset: str) -> None:
+    with pytest.raises(ValueError, match="letter by letter from left to right"):
+        WordSource(language="fr", charset=charset)
+
+
+def test_hidden_files_are_no_fonts_and_broken_ones_are_named(tmp_path: Path, fonts: Path) -> None:
+    for file in fonts.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+        (tmp_path / f"._{file.name}").write_bytes(b"notes")
+    assert len(FontBook([tmp_path]).families) == 1
+    (tmp_path / "Broken-Regular.ttf").write_bytes(b"no font")
+    with pytest.raises(ValueError, match=r"Broken-Regular\.ttf: not a font"):
+        FontBook([tmp_path], letters="a")
+
+
 def test_a_language_needs_its_characters_and_a_list() -> None:
     with pytest.raises(ValueError, match="name the characters of the language el"):
         WordSource(language="el")

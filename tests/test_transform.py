@@ -11,6 +11,8 @@ import pytest
 
 from data import LmdbReader, LmdbWriter
 from data.build import build
+from data.quads import read_quads
+from data.sidecars import read_texts
 from data.sources.choose import open_source
 from data.transform import Outcome, Wanted, describe, export_dataset, filter_dataset, merge
 
@@ -23,7 +25,7 @@ def picture(width: int = 40, height: int = 20, extension: str = ".png") -> bytes
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     with LmdbWriter(tmp_path / "words") as writer:
-        writer.add(picture(40, 20), "one", {"geometry": b'{"size": [40, 20]}', "lang": b"en"})
+        writer.add(picture(40, 20), "one", {"geometry": b'{"kind": "polygon", "size": [40, 20]}', "lang": b"en"})
         writer.add(picture(100, 30, ".jpg"), "Twelve")
         writer.add(picture(60, 10), "é")
     return tmp_path / "words"
@@ -54,6 +56,28 @@ def test_merge_keeps_everything_in_order(folder: Path, tmp_path: Path) -> None:
     assert not twice
 
 
+def test_files_beside_the_datasets_come_along(folder: Path, tmp_path: Path) -> None:
+    (folder / "cased.tsv").write_bytes("1\tOne\r\n2\tTwelve \n3\tÉ\n".encode())
+    (folder / "quads.jsonl").write_text('{"index": 3, "size": [60, 10], "quad": [[0, 0], [9, 0], [9, 9], [0, 9]]}\n')
+    merge([folder, folder], tmp_path / "both", pytest.fail)
+    assert read_texts(tmp_path / "both" / "cased.tsv") == {
+        1: "One",
+        2: "Twelve ",
+        3: "É",
+        4: "One",
+        5: "Twelve ",
+        6: "É",
+    }
+    assert read_quads(tmp_path / "both" / "quads.jsonl").keys() == {3, 6}
+    filter_dataset(folder, tmp_path / "some", Wanted(max_width=60), pytest.fail)
+    assert read_texts(tmp_path / "some" / "cased.tsv") == {1: "One", 2: "É"}
+    assert read_quads(tmp_path / "some" / "quads.jsonl").keys() == {2}
+    (folder / "cased.tsv").write_text("1\tOne\nfour\tFour\n")
+    with pytest.raises(ValueError, match=r"cased\.tsv: line 2"):
+        merge([folder], tmp_path / "none", pytest.fail)
+    assert not (tmp_path / "none").exists()
+
+
 def test_merge_names_what_it_cannot_take(folder: Path, tmp_path: Path) -> None:
     damage(folder, b"label-000000002")
     damage(folder, b"meta", b"x")
@@ -82,7 +106,7 @@ def test_filter(folder: Path, tmp_path: Path, wanted: Wanted, labels: list[str],
     records = list(LmdbReader(tmp_path / "out"))
     assert [record.label for record in records] == labels
     if labels[0] == "one":
-        assert records[0].geometry == {"size": [40, 20]}
+        assert records[0].geometry == {"kind": "polygon", "size": [40, 20]}
         assert LmdbReader(tmp_path / "out").value("lang-000000001") == b"en"
 
 

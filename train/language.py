@@ -33,6 +33,8 @@ from train.weights import SUFFIX, save_network
 SHARES = (0.45, 0.35, 0.2)
 """Of the texts of synthetic words, of words by their frequency in running text, and of real labels, in a batch."""
 LONGEST = 25
+AT_ONCE = 512
+"""Texts that are measured together."""
 
 
 class Texts:
@@ -78,21 +80,26 @@ def real_labels(folders: Sequence[str | Path], held_out: bool) -> list[str]:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command."""
-    args = _parser().parse_args(argv)
+    parser = _parser()
+    args = parser.parse_args(argv)
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
-    written = read_charset(args.charset_file) if args.charset_file else None
-    charset = Charset(written or ASCII94)
+    try:
+        written = read_charset(args.charset_file) if args.charset_file else None
+        charset = Charset(written or ASCII94)
+        sources = [WordSource("all", args.words, language, written) for language in args.language]
+        learned, held_out = (
+            [kept for kept in map(charset.keep, real_labels(args.real, held)) if kept] for held in (False, True)
+        )
+        args.out.mkdir(parents=True, exist_ok=True)
+    except (ValueError, OSError) as error:
+        parser.error(str(error))
     network = LanguageNetwork(LanguageConfig(charset.characters, units=args.units))
-    sources = [WordSource("all", args.words, language, written) for language in args.language]
-    labels = [label for label in real_labels(args.real, False) if charset.keep(label)]
-    train(network, Texts(sources, labels, charset, args.batch_size, args.seed), args.steps)
-    held_out = [charset.encode(kept) for kept in map(charset.keep, real_labels(args.real, True)) if kept]
-    if held_out:
-        print(f"held-back labels: {bits(network, held_out):.3f} bits a letter")
-    args.out.mkdir(parents=True, exist_ok=True)
+    train(network, Texts(sources, learned, charset, args.batch_size, args.seed), args.steps)
     description = {"format": 1, "kind": "language", **asdict(network.config)}
     save_network(args.out / f"language{SUFFIX}", network.eval(), description, torch.float32)
+    if held_out:
+        print(f"held-back labels: {bits(network, [charset.encode(text) for text in held_out]):.3f} bits a letter")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -117,8 +124,9 @@ def _parser() -> argparse.ArgumentParser:
 @torch.inference_mode()
 def bits(network: LanguageNetwork, texts: Sequence[Sequence[int]]) -> float:
     """Cross-entropy of texts in bits a letter, ends counted as letters."""
-    nats = -float(network(padded(texts, END)).sum()) / sum(len(text) + 1 for text in texts)
-    return nats / math.log(2)
+    parts = (texts[start : start + AT_ONCE] for start in range(0, len(texts), AT_ONCE))
+    nats = -sum(float(network(padded(part, END)).sum()) for part in parts)
+    return nats / sum(len(text) + 1 for text in texts) / math.log(2)
 
 
 def train(network: LanguageNetwork, texts: Texts, steps: int, rate: float = 4e-3) -> None:

@@ -13,6 +13,7 @@ from data.sources.listing import IMAGE_COLUMNS, LABEL_COLUMNS, find_column
 from data.sources.regions import ImageCutter
 from data.sources.rows import BadRow, Item, Row
 from data.sources.text import read_lines
+from data.synth.geometry import WordGeometry
 
 REGION_KEYS = ("polygon", "points", "quad", "poly", "vertices")
 """Keys whose value is a list of points [x, y] in pixels of the image."""
@@ -67,15 +68,20 @@ def _row(number: int, text: str, root: Path, cutter: ImageCutter, image_key: str
             return BadRow(number, f"has no text under {key or ' or '.join(known)}, the {name}")
         if not value.strip():
             return BadRow(number, f"empty {name}")
-        found.append(value.strip())
-    image, label = root / found[0], found[1]
+        found.append(value)
+    name, label = found[0].strip(), found[1]
+    image = root / name
     try:
         region = _region(values)
     except (ValueError, TypeError) as error:
-        return BadRow(number, f"{found[0]}: {error}")
+        return BadRow(number, f"{name}: {error}")
     if region is not None:
         return cutter.row(number, image, region, label)
     geometry = values.get("geometry")
+    try:
+        WordGeometry.of(geometry if isinstance(geometry, dict) else None)
+    except ValueError as error:
+        return BadRow(number, f"{name}: {error}")
     extra = {"geometry": json.dumps(geometry, ensure_ascii=False).encode()} if isinstance(geometry, dict) else None
     return Row(number, image, label, extra)
 

@@ -87,7 +87,10 @@ def read_csv(
             continue
         if header is None:
             delimiter = max(",;\t", key=text.count)
-            header = next(csv.reader([text], delimiter=delimiter))
+            try:
+                header = next(csv.reader([text], delimiter=delimiter))
+            except csv.Error as error:
+                raise ValueError(f"{path}: line {number} is not CSV ({error})") from None
             named = _columns(path, header, image_column, label_column)
             columns = named or (0, 1)
             if named is not None:

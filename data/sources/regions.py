@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -28,6 +28,7 @@ _TOTAL_TEXT = re.compile(
     r"x:\s*\[\[(?P<x>[\d\s,.-]*)\]\],\s*y:\s*\[\[(?P<y>[\d\s,.-]*)\]\].*?transcriptions:\s*\[(?P<text>.*?)\](?=\s*(?:\n|\Z))",
     re.DOTALL,
 )
+_COMMA = re.compile(r"\s*,\s*")
 _COMMA_OR_SPACE = re.compile(r"\s*,\s*|\s+")
 
 
@@ -94,33 +95,48 @@ def read_regions(folder: Path, images: Path | None = None, encoding: str | None 
     Raises:
         FileNotFoundError: no such folder, or no text file of an image in it.
     """
-    pairs = find_pairs(folder, images)
-    if not pairs:
+    pairs, problems = _paired(folder, images)
+    if not pairs and not any(isinstance(problem, BadRow) for problem in problems):
         where = f" for the images of {images}" if images else " beside images of the same name"
         raise FileNotFoundError(f"{folder}: no text files with regions{where} (gt_NAME.txt or NAME.txt)")
-    return _folder_rows(pairs, images or folder, encoding)
+    return _folder_rows(pairs, problems, encoding)
 
 
 def find_pairs(folder: Path, images: Path | None = None) -> dict[Path, Path]:
-    """Image files and the text file of each, by ``PREFIXES``."""
+    """Image files and the text file of each, by ``PREFIXES``: the one in the same folder, or in the same folder below
+    ``folder`` as the image's below ``images``, or the only one of its name."""
+    return _paired(folder, images)[0]
+
+
+def _paired(folder: Path, images: Path | None) -> tuple[dict[Path, Path], list[Item]]:
+    """``find_pairs``, and the images and text files that have no partner."""
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder")
-    texts = {path.stem: path for path in files_below(folder) if path.suffix.lower() == ".txt"}
+    texts: dict[str, list[Path]] = defaultdict(list)
+    for path in files_below(folder):
+        if path.suffix.lower() == ".txt":
+            texts[path.stem].append(path)
     if not texts:
-        return {}
-    pairs = {}
-    for image in filter(is_picture, files_below(images or folder)):
-        text = next((texts[prefix + image.stem] for prefix in PREFIXES if prefix + image.stem in texts), None)
-        if text is not None:
-            pairs[image] = text
-    return pairs
+        return {}, []
+    pairs: dict[Path, Path] = {}
+    problems: list[Item] = []
+    root = images or folder
+    for image in filter(is_picture, files_below(root)):
+        named = next((texts[prefix + image.stem] for prefix in PREFIXES if prefix + image.stem in texts), [])
+        near = [text for text in named if text.parent.relative_to(folder) == image.parent.relative_to(root)]
+        if len(near or named) == 1:
+            pairs[image] = (near or named)[0]
+        elif named:
+            problems.append(BadRow(0, f"several text files have its name: {', '.join(map(str, named))}", image))
+        else:
+            problems.append(Note(0, "left out, it has no text file", image))
+    unused = {path for paths in texts.values() for path in paths} - set(pairs.values())
+    return pairs, problems + [Note(0, "left out, no image has its name", path) for path in sorted(unused)]
 
 
-def _folder_rows(pairs: Mapping[Path, Path], images: Path, encoding: str | None) -> Iterator[Item]:
+def _folder_rows(pairs: Mapping[Path, Path], problems: Sequence[Item], encoding: str | None) -> Iterator[Item]:
+    yield from problems
     cutter = ImageCutter()
-    for path in filter(is_picture, files_below(images)):
-        if path not in pairs:
-            yield Note(0, "left out, it has no text file", path)
     for image, text in pairs.items():
         yield from _file_rows(text, image, cutter, encoding)
 
@@ -151,10 +167,12 @@ def parse_region(line: str, usual: int = 8) -> tuple[NDArray[np.float64], str] |
     """A line of coordinates and a label as points (K, 2) and the label; None where it is not such a line.
 
     Args:
-        usual: how many coordinates a line has if there are as many numbers at its start.
+        usual: how many coordinates a line has if there are as many numbers at its start, or more and nothing else.
     """
     numbers, ends = _leading_numbers(line)
     count = usual if len(numbers) >= usual else len(numbers) - len(numbers) % 2
+    if len(numbers) >= usual + 2 and ends[-1] < len(line):
+        count = len(numbers) - len(numbers) % 2  # a region of more points, as numbers and then a text are no label
     if count == len(numbers) and count > 4 and ends[count - 1] == len(line) and count != usual:
         count -= 2  # a label that is a number
     if count < 4:
@@ -171,12 +189,15 @@ def parse_region(line: str, usual: int = 8) -> tuple[NDArray[np.float64], str] |
 
 
 def _leading_numbers(line: str) -> tuple[list[float], list[int]]:
-    """The numbers at the start of a line, and where each ends."""
+    """The numbers at the start of a line, and where each ends. After a comma behind the first all have one: a label may
+    begin with a number and a space."""
+    first = _COMMA_OR_SPACE.search(line)
+    separator = _COMMA if first and "," in first[0] else _COMMA_OR_SPACE
     numbers: list[float] = []
     ends: list[int] = []
     start = 0
     while start < len(line):
-        gap = _COMMA_OR_SPACE.search(line, start)
+        gap = separator.search(line, start)
         end = gap.start() if gap else len(line)
         try:
             numbers.append(float(line[start:end]))
@@ -188,7 +209,7 @@ def _leading_numbers(line: str) -> tuple[list[float], list[int]]:
 
 
 def _usual_count(lines: list[str]) -> int:
-    """How many coordinates most lines of a file have: 8, 4, or 0 for any number."""
+    """How many coordinates most lines of a file have; 8 where there are no lines."""
     counts = Counter(len(_leading_numbers(line)[0]) for line in lines)
     if not counts:
         return 8
@@ -204,8 +225,12 @@ def _total_text(path: Path, image: Path, cutter: ImageCutter, lines: list[str]) 
         yield from _unread(path, whole, end, match.start())
         end = match.end()
         line = whole.count("\n", 0, match.start()) + 1
-        x, y = (np.array(match[axis].replace(",", " ").split(), np.float64) for axis in "xy")
         label = _python_text(match["text"])
+        try:
+            x, y = (np.array(match[axis].replace(",", " ").split(), np.float64) for axis in "xy")
+        except ValueError as error:
+            yield BadRow(line, str(error), path)
+            continue
         if len(x) != len(y):
             yield BadRow(line, f"{len(x)} x and {len(y)} y", path)
         elif not label:

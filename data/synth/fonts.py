@@ -43,7 +43,10 @@ class Face:
     def __init__(self, path: str) -> None:
         from PIL import ImageFont
 
-        self._font = ImageFont.truetype(path, EM, layout_engine=ImageFont.Layout.BASIC)
+        try:
+            self._font = ImageFont.truetype(path, EM, layout_engine=ImageFont.Layout.BASIC)
+        except OSError as error:
+            raise ValueError(f"{path}: not a font with outlines that can be read ({error}); remove it") from None
         self._glyphs: dict[str, Glyph | None] = {}
         self._unknown = self._draw(_NOT_A_CHARACTER)
         self.baseline: int = self._font.getmetrics()[0]
@@ -97,8 +100,8 @@ class FontBook:
         places = [Path(folder) for folder in folders]
         families: dict[str, list[str]] = defaultdict(list)
         for place in places:
-            for path in sorted(place.rglob("*")):
-                if path.suffix.lower() in (".ttf", ".otf") and in_split(_family(path), split):
+            for path in filter(_is_font, sorted(place.rglob("*"))):
+                if in_split(_family(path), split):
                     families[_family(path)].append(str(path))
         if not families:
             raise ValueError(
@@ -130,6 +133,11 @@ class FontBook:
         """A face: first a family, then one of its files, so that large families do not crowd out the rest."""
         files = self.families[int(rng.integers(len(self.families)))]
         return _face(files[int(rng.integers(len(files)))])
+
+
+def _is_font(path: Path) -> bool:
+    """Whether a file is one by its name; hidden files, such as macOS makes beside others, are none."""
+    return path.suffix.lower() in (".ttf", ".otf") and not path.name.startswith(".")
 
 
 def _family(path: Path) -> str:

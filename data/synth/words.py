@@ -35,7 +35,8 @@ class WordSource:
             are.
 
     Raises:
-        ValueError: no words, or another language without its characters.
+        ValueError: no words, another language without its characters, or characters that cannot be set one by one from
+            left to right.
     """
 
     def __init__(
@@ -47,6 +48,12 @@ class WordSource:
     ) -> None:
         if language != ENGLISH and not charset:
             raise ValueError(f"name the characters of the language {language}, too: numbers and codes are made of them")
+        joined = next((c for c in charset or "" if unicodedata.category(c)[0] == "M" or _runs_left(c)), None)
+        if joined:
+            raise ValueError(
+                f"the charset has {joined!r}: words are set letter by letter from left to right, so scripts that run "
+                "to the left or put signs on letters cannot be rendered; train on pictures of your own instead"
+            )
         self._written = set(charset or ASCII94)
         self._free = vocabulary is not None and not charset
         lower, upper, digits, symbols = _kinds(charset or ASCII94)
@@ -55,9 +62,9 @@ class WordSource:
         self._pools = ((upper or lower) + digits, self.letters + digits, self.letters + digits + symbols)
         words = _read_vocabulary(vocabulary) if vocabulary else _frequent(language, self.letters)
         known = [word for word in words if in_split(word.lower(), split)]
-        self.words = [word for word in known if self._fits(word)]
+        self.words = [word for word in known if self._fits(word) and not any(map(str.isspace, word))]
         self.left_out = len(known) - len(self.words)
-        """Words with other characters."""
+        """Words with other characters, or spaces."""
         if not self.words:
             raise ValueError(
                 f"no word of the {split} split{' in these characters' if charset else ''} in "
@@ -171,6 +178,10 @@ def _kinds(charset: str) -> tuple[str, str, str, str]:
             kinds[2 if character.isdigit() else 3].append(character)
     lower, upper, digits, others = map("".join, kinds)
     return lower, upper, digits, others
+
+
+def _runs_left(character: str) -> bool:
+    return unicodedata.bidirectional(character) in ("R", "AL")
 
 
 @lru_cache(maxsize=4)

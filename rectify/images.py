@@ -206,7 +206,7 @@ def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """(marker, content) of each segment up to the frame's header, after which the end mark is looked for."""
+    """(marker, content) of each segment before the picture's scan, whose end mark is verified."""
     start = 2
     while start + 4 <= len(data):
         if data[start] != 0xFF:
@@ -216,12 +216,12 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
             start += 1
             continue
         (length,) = struct.unpack_from(">H", data, start + 2)
-        yield marker, data[start + 4 : start + 2 + length]
-        start += 2 + length
-        if marker in _JPEG_FRAMES:
+        if marker == 0xDA:
             if data.rfind(b"\xff\xd9", start) < 0:
                 break
             return
+        yield marker, data[start + 4 : start + 2 + length]
+        start += 2 + length
     raise ValueError("truncated JPEG")
 
 

@@ -17,7 +17,9 @@ from rectify.shape import resize
 Rng = np.random.Generator
 
 BLUR = 5
-"""Pixels of the widest blur along a side; a crop needs more than half of them."""
+"""Pixels of the blur along a side."""
+LEAST = 1 + BLUR // 2
+"""Pixels that a crop needs along a side to be blurred."""
 
 
 class Augmentation:
@@ -40,8 +42,8 @@ class Augmentation:
     def __call__(
         self, image: NDArray[np.uint8], rng: Rng, points: Points | None = None
     ) -> tuple[NDArray[np.uint8], Points | None]:
-        least = [max(side, 1 + BLUR // 2) for side in image.shape[1::-1]]
-        image = resize(image, (least[0], least[1]))
+        height, width = image.shape[:2]
+        image = resize(image, (max(width, LEAST), max(height, LEAST)))
         if rng.random() < 0.7:
             image, points = change_view(image, rng, points)
         if rng.random() < 0.15:

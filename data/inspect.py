@@ -191,11 +191,7 @@ def _check_repeated(inspection: Inspection, reader: LmdbReader, index: int, seen
 
 
 def _check_geometry(inspection: Inspection, reader: LmdbReader, index: int) -> None:
-    geometry = reader.geometry(index)
-    try:
-        WordGeometry.of(geometry)
-    except ValueError as error:
-        raise ValueError(f"geometry-{index + 1:09d}: {error}") from None
+    WordGeometry.of(reader.geometry(index), f"geometry-{index + 1:09d}")
 
 
 def _spread(counts: Counter[int]) -> str:

@@ -171,7 +171,6 @@ class SampleSet:
         self.places = np.array(places, np.int64).reshape(-1, 2)[kept if held_out else ~kept]
         if not held_out and not len(self.places):
             raise ValueError(f"no samples to train on in {', '.join(source.paths)}")
-
         self._named: set[int] = set()
 
     def __len__(self) -> int:
@@ -198,11 +197,9 @@ class SampleSet:
         if not kept:
             return None
         image = fit(read_image(record.image, f"{reader.folder}: image-{record.number:09d}"))
-        try:
-            # Where a letter is left out, the extents are no longer those of the label's letters.
-            geometry = WordGeometry.of(record.geometry) if len(kept) == len(label) else None
-        except ValueError as error:
-            raise ValueError(f"{reader.folder}: geometry-{record.number:09d}: {error}") from None
+        # Where a letter is left out, the extents are no longer those of the label's letters.
+        fields = record.geometry if len(kept) == len(label) else None
+        geometry = WordGeometry.of(fields, f"{reader.folder}: geometry-{record.number:09d}")
         return Sample(image, kept, geometry, self._outlines[which].get(record.number))
 
 

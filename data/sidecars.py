@@ -81,9 +81,15 @@ def take_along(folder: Path, numbers: Sequence[int], beside: Callable[[str], Pat
                     raise ValueError(f"{folder / name}: line {line_number} does not tell a sample's number") from None
 
 
+def _renumbered(number: int, numbers: Sequence[int]) -> int:
+    if number < 1:
+        raise IndexError(number)
+    return numbers[number - 1]
+
+
 def _text_renumbered(line: str, numbers: Sequence[int]) -> str:
     old, text = line.split("\t", 1)
-    new = numbers[int(old) - 1]
+    new = _renumbered(int(old), numbers)
     return f"{new}\t{text}\n" if new else ""
 
 
@@ -91,5 +97,5 @@ def _quad_renumbered(line: str, numbers: Sequence[int]) -> str:
     if not line.strip():
         return ""
     values = json.loads(line)
-    new = numbers[values["index"] - 1]
+    new = _renumbered(values["index"], numbers)
     return json.dumps({**values, "index": new}, ensure_ascii=False) + "\n" if new else ""

@@ -9,6 +9,7 @@ import os
 import re
 import secrets
 import shutil
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -78,9 +79,7 @@ def merge(folders: Sequence[Path], out: Path, report: Report, progress: Progress
     readers = [LmdbReader(folder) for folder in folders]
     with LmdbWriter(out) as writer:
         for reader in readers:
-            kinds = _kinds(reader, report)
-            numbers = [_copy(reader, i, kinds, writer, outcome, report) for i in progress(range(len(reader)))]
-            take_along(reader.folder, numbers, writer.beside)
+            _copy_all(reader, writer, outcome, report, progress)
         _refuse_empty(out, outcome)
     return outcome
 
@@ -94,15 +93,13 @@ def filter_dataset(
     """
     outcome = Outcome()
     reader = LmdbReader(folder)
-    kinds = _kinds(reader, report)
 
     def missing(index: int) -> str | None:
         height, width = read_image(reader.image_bytes(index), f"{folder}: image-{index + 1:09d}").shape[:2]
         return wanted.missing(reader.label(index), width, height)
 
     with LmdbWriter(out) as writer:
-        numbers = [_copy(reader, i, kinds, writer, outcome, report, missing) for i in progress(range(len(reader)))]
-        take_along(folder, numbers, writer.beside)
+        _copy_all(reader, writer, outcome, report, progress, missing)
         _refuse_empty(out, outcome)
     return outcome
 
@@ -132,9 +129,10 @@ def export_dataset(
             rows.write("image,label\n" if form == "csv" else "")
             for index in progress(range(len(reader))):
                 try:
-                    if not reader.label(index).strip():
+                    label = reader.label(index)
+                    if not label.strip():
                         raise ValueError(f"{folder}: label-{index + 1:09d} is empty; lmdb build would not take it back")
-                    row = write_row(_image_path(reader, index), reader.label(index), reader.geometry(index))
+                    row = write_row(_image_path(reader, index), label, reader.geometry(index))
                     _write_image(partial, reader, index)
                 except ValueError as error:
                     outcome.bad += 1
@@ -149,6 +147,21 @@ def export_dataset(
     return outcome
 
 
+def _copy_all(
+    reader: LmdbReader,
+    writer: LmdbWriter,
+    outcome: Outcome,
+    report: Report,
+    progress: Progress,
+    missing: Callable[[int], str | None] = lambda index: None,
+) -> None:
+    """Take the samples of a dataset over that lack nothing, and what stands of them in the files beside it."""
+    kinds = _kinds(reader, report)
+    indices = progress(range(len(reader)))
+    numbers = array("q", (_copy(reader, index, kinds, writer, outcome, report, missing) for index in indices))
+    take_along(reader.folder, numbers, writer.beside)
+
+
 def _copy(
     reader: LmdbReader,
     index: int,
@@ -156,7 +169,7 @@ def _copy(
     writer: LmdbWriter,
     outcome: Outcome,
     report: Report,
-    missing: Callable[[int], str | None] = lambda index: None,
+    missing: Callable[[int], str | None],
 ) -> int:
     """Take one sample over and return its new number; else count why not, and return 0."""
     try:

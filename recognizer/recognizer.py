@@ -239,10 +239,10 @@ class Recognizer:
         """
         scores = [self.logits(images) if logits is None else logits, self.logits(255 - images)]
         multiple, own, most = self.config["width_multiple"], images.shape[2], self.config["max_width"]
-        any_width = self.config["min_width"] < most  # else the network is of the one width
-        for times in WIDTHS:
+        # Where the least width is the most, the network takes no other.
+        for times in WIDTHS if self.config["min_width"] < most else ():
             width = min(most, multiple * max(1, round(times * own / multiple)))
-            if width != own and any_width:
+            if width != own:
                 resized = np.stack([resize(image, (width, self.height)) for image in images])
                 scores.append(self.logits(resized))
         return [log_softmax(one) for one in scores]

@@ -191,9 +191,10 @@ def _words(reader: Reader) -> Iterator[_Word]:
         word = _Word(crop.number, crop.label, crop.image, crop.error)
         try:
             geometry = None if word.image is None else reader.geometry(word.number - 1)
-            yield replace(word, truth=WordGeometry.of(geometry))
+            truth = WordGeometry.of(geometry, f"{reader.folder}: geometry-{word.number:09d}")
+            yield replace(word, truth=truth)
         except ValueError as error:
-            yield replace(word, image=None, error=f"{reader.folder}: geometry-{word.number:09d}: {error}")
+            yield replace(word, image=None, error=str(error))
 
 
 def _mean(values: Sequence[float]) -> float | None:

@@ -48,7 +48,7 @@ def _config(args: argparse.Namespace) -> Config:
         saved = Path(args.resume) / "config.yaml"
         if not saved.is_file():
             raise FileNotFoundError(f"{args.resume}: not the folder of a run, it has no config.yaml")
-        return config_from({**yaml.safe_load(saved.read_text(encoding="utf-8")), "out": str(args.resume)})
+        return config_from({**load_tree(saved), "out": str(args.resume)})
     from train.adopt import adopt_shapes
 
     if not args.config:

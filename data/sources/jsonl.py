@@ -79,9 +79,9 @@ def _row(number: int, text: str, root: Path, cutter: ImageCutter, image_key: str
         return cutter.row(number, image, region, label)
     geometry = values.get("geometry")
     try:
-        WordGeometry.of(geometry if isinstance(geometry, dict) else None)
+        WordGeometry.of(geometry if isinstance(geometry, dict) else None, name)
     except ValueError as error:
-        return BadRow(number, f"{name}: {error}")
+        return BadRow(number, str(error))
     extra = {"geometry": json.dumps(geometry, ensure_ascii=False).encode()} if isinstance(geometry, dict) else None
     return Row(number, image, label, extra)
 

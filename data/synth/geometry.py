@@ -93,13 +93,19 @@ class WordGeometry:
         }
 
     @classmethod
-    def of(cls, fields: dict[str, Any] | None) -> WordGeometry | None:
+    def of(cls, fields: dict[str, Any] | None, name: str = "geometry") -> WordGeometry | None:
         """What a record's geometry says of the map; None for a word whose outline alone is known, or nothing.
+
+        Args:
+            name: what errors call it.
 
         Raises:
             ValueError: a field is missing.
         """
-        return cls.from_json(fields) if fields and fields.get("kind") != "polygon" else None
+        try:
+            return cls.from_json(fields) if fields and fields.get("kind") != "polygon" else None
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> WordGeometry:
@@ -113,9 +119,9 @@ class WordGeometry:
                 size=tuple(fields["size"]),
                 length=fields["length"],
                 curve=Curve(**fields["curve"]),
-                matrix=tuple(map(tuple, fields["matrix"])),
-                characters=tuple(map(tuple, fields["characters"])),
-                heights=tuple(map(tuple, fields.get("heights", ()))),
+                matrix=tuple(tuple(row) for row in fields["matrix"]),
+                characters=tuple((a, b) for a, b in fields["characters"]),
+                heights=tuple((a, b) for a, b in fields.get("heights", ())),
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"not the geometry of a synthetic word: {error}") from error

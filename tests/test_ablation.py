@@ -53,7 +53,7 @@ def test_the_quick_form_writes_and_prints_the_table(
     for name, figures in found["cells"].items():
         (row,) = (line for line in printed.splitlines() if line.startswith(f"| {name} "))
         assert f"{figures['real']:.1f}" in row and f"{figures['unseen']:.1f}" in row
-    assert "--steps 2\n" in printed
+    assert "--steps 2 --start-steps 2\n" in printed
     text = page.read_text()
     assert "old" not in text and text.startswith("# Title\n") and text.endswith("rest\n") and printed.strip() in text
 
@@ -73,11 +73,12 @@ def test_a_stopped_cell_goes_on(tmp_path: Path, synthetic: Path, monkeypatch: py
         train_cell(run, chosen, cell)
     monkeypatch.setattr(ablation.Training, "run", stopped)
     with pytest.raises(ValueError, match="holds a run of other settings"):
-        train_cell(run, replace(chosen, reading=replace(chosen.reading, steps=3)), cell)
+        train_cell(run, replace(chosen, start=replace(chosen.start, steps=3)), cell)
     figures = train_cell(run, chosen, cell)
     assert figures["outline"] is None and 0 <= figures["real"] <= 100 and figures["crops"] == {"real": 4, "unseen": 8}
-    steps = {line.split(",")[0] for line in next(tmp_path.glob("*/metrics.csv")).read_text().splitlines()[1:]}
-    assert steps == {"2"}
+    for folder in ("start", "tps-7x7-no-rectify"):
+        steps = {line.split(",")[0] for line in (tmp_path / folder / "metrics.csv").read_text().splitlines()[1:]}
+        assert steps == {"2"}
 
 
 def test_separate_training_leaves_the_rectifier_as_it_was(tmp_path: Path, synthetic: Path) -> None:
@@ -96,7 +97,7 @@ def test_separate_training_leaves_the_rectifier_as_it_was(tmp_path: Path, synthe
 def test_without_the_geometry_loss_nothing_is_learned_of_geometry(tmp_path: Path, synthetic: Path) -> None:
     chosen = settings(synthetic)
     train_cell(Run("ablation", tmp_path, quick=True), chosen, Cell(geometry=False))
-    assert [path.name for path in tmp_path.iterdir()] == ["tps-7x7-no-geometry"]
+    assert {path.name for path in tmp_path.iterdir()} == {"start", "init", "tps-7x7-no-geometry"}
     rows = (tmp_path / "tps-7x7-no-geometry" / "config.yaml").read_text()
     assert "geometry: 0.0" in rows and "quad: 0.0" in rows
 

@@ -3,15 +3,18 @@
     python -m train.ablation --synthetic LMDB... --real LMDB... --unseen LMDB --out DIR [--steps N] [--update FILE.md]
 
 SYNTHETIC, REAL and UNSEEN are those of train/configs/light.yaml, whose settings are taken, with the CTC head alone and
-four of its residual blocks, which learn to read in less time. A run that was stopped goes on where it was when it is
-called again with the same --out. --update replaces what stands between the lines ``<!-- figures -->`` and
-``<!-- /figures -->`` of a file. --quick shows in seconds that everything works; its figures mean nothing.
+four of its residual blocks, which learn to read in less time. All go on from one recogniser, which learned to read
+crops as they are for so long that what differs afterwards is not when CTC begins to read. A run that was stopped goes
+on where it was when it is called again with the same --out. --update replaces what stands between the lines
+``<!-- figures -->`` and ``<!-- /figures -->`` of a file. --quick shows in seconds that everything works; its figures
+mean nothing.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
+import shutil
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -34,8 +37,10 @@ from train.quality import measure
 from train.tables import replaced
 from train.train_command import CONFIGS
 from train.validation import Validation
+from train.weights import SUFFIX
 
-STEPS = 1000
+STEPS = 600
+START_STEPS = 2000
 HOLD_OUT = 8
 """Every so many photographed words are kept from training, to compare on."""
 EVALUATED = 2000
@@ -48,6 +53,8 @@ class Settings:
 
     geometry: Config
     """Of the localization network alone, before."""
+    start: Config
+    """Of the recogniser without a transformer, before."""
     reading: Config
     """Of both networks; its geometry loss is what the cells without it leave out."""
     evaluated: int = EVALUATED
@@ -118,7 +125,8 @@ def make_settings(options: argparse.Namespace) -> Settings:
     shared: dict[str, Any] = {"validation": unseen, "evaluate_most": 64, "threads": options.threads}
     geometry = replace(alone, sources={"synthetic": sources["synthetic"]}, precision=light.precision, **shared)
     reading = replace(light, sources=sources, recognizer=RecognizerConfig(), attention=None, **shared)
-    settings = Settings(_of_length(geometry, steps), _of_length(reading, steps))
+    start = _of_length(replace(reading, rectify=False), options.start_steps or (2 if options.quick else START_STEPS))
+    settings = Settings(_of_length(geometry, steps), start, _of_length(reading, steps))
     return _quick(settings) if options.quick else settings
 
 
@@ -130,11 +138,11 @@ def _quick(settings: Settings) -> Settings:
     small: dict[str, Any] = {"batch_size": 8, "workers": 0, "threads": 1, "evaluate_most": 8}
     localization = LocalizationConfig(channels=(8, 8), blocks=(0, 0), hidden=8)
     recognizer = RecognizerConfig(stem=8, channels=(8, 8, 8), blocks=(0, 0, 0), hidden=8)
-    return Settings(
-        replace(settings.geometry, localization=localization, **small),
-        replace(settings.reading, localization=localization, recognizer=recognizer, groups=(1.0,), **small),
-        evaluated=8,
+    small |= {"localization": localization}
+    start, reading = (
+        replace(config, recognizer=recognizer, groups=(1.0,), **small) for config in (settings.start, settings.reading)
     )
+    return Settings(replace(settings.geometry, **small), start, reading, evaluated=8)
 
 
 def train_cell(run: Run, settings: Settings, cell: Cell) -> Figures:
@@ -143,17 +151,21 @@ def train_cell(run: Run, settings: Settings, cell: Cell) -> Figures:
     shape = replace(reading.localization, rows=cell.rows, cols=cell.cols, family=cell.family)
     name = f"{cell.family}-{cell.rows}x{cell.cols}"
     losses = reading.losses if cell.geometry else replace(reading.losses, geometry=0.0, quad=0.0)
+    losses = losses if cell.alignment else replace(losses, alignment=0.0)
+    # Cells share these: of one shape the localization network, all that learn alike the recogniser.
+    start = replace(settings.start, out=str(run.out / ("start" if cell.alignment else "start-no-alignment")))
+    parts = [_trained(replace(start, losses=replace(start.losses, alignment=losses.alignment))).out]
+    if cell.rectify and cell.geometry:
+        alone = replace(settings.geometry, out=str(run.out / f"{name}-alone"), localization=shape)
+        parts.append(_trained(alone).out)
     config = replace(
         reading,
         out=str(run.out / "-".join([name, *_differences(cell)])),
+        init=str(_joined(parts, run.out / "init")),
         rectify=cell.rectify,
         localization=shape,
-        losses=losses if cell.alignment else replace(losses, alignment=0.0),
+        losses=losses,
     )
-    if cell.rectify and cell.geometry:
-        # Cells of one shape share it.
-        alone = replace(settings.geometry, out=str(run.out / f"{name}-alone"), localization=shape)
-        config = replace(config, init=str(_trained(alone).out))
     training = _trained(config, frozen=not cell.joint)
     validation = Validation(replace(config, evaluate_most=settings.evaluated))
     accuracy = validation.evaluate(training.average, training.out, training.step)
@@ -164,6 +176,15 @@ def train_cell(run: Run, settings: Settings, cell: Cell) -> Figures:
         unseen = _First(LmdbReader(reading.validation["unseen"].paths[0]), settings.evaluated)
         figures["outline"] = measure(unseen, Rectifier(training.out)).summary().outline_error
     return figures
+
+
+def _joined(runs: Sequence[Path], folder: Path) -> Path:
+    """The folder, with the weights of these runs and no others."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    for path in (path for run in runs for path in run.glob(f"*{SUFFIX}")):
+        shutil.copy(path, folder)
+    return folder
 
 
 class _First:
@@ -224,11 +245,13 @@ def report(settings: Settings, cells: Mapping[str, Figures]) -> str:
         f"{crops['unseen']} rendered ones; standard errors up to {errors['real']:.1f} and {errors['unseen']:.1f} "
         "points, one seed. Outline: mean distance of the text outline from the true one on the rendered words, at "
         "64 × 192. "
-        f"Each training took {reading.steps} steps of {reading.batch_size} words, after {alone.steps} steps of "
-        f"{alone.batch_size} of the localization network alone where there is a geometry loss."
+        f"Each training took {reading.steps} steps of {reading.batch_size} words, after {settings.start.steps} steps "
+        f"of the recogniser alone on crops as they are, and {alone.steps} steps of {alone.batch_size} of the "
+        "localization network alone where there is a geometry loss."
     )
     command = "python -m train.ablation --synthetic SYNTHETIC --real REAL --unseen UNSEEN --out OUT"
-    parts = [f"```bash\n{command} --steps {reading.steps}\n```", table(header, rows), textwrap.fill(below, 120)]
+    steps = f"--steps {reading.steps} --start-steps {settings.start.steps}"
+    parts = [f"```bash\n{command} {steps}\n```", table(header, rows), textwrap.fill(below, 120)]
     return "\n\n".join(parts)
 
 
@@ -247,6 +270,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--unseen", required=True, metavar="LMDB", help="rendered words of fonts and texts that are not trained on")
     add("--out", type=Path, required=True, metavar="DIR", help="folder for the runs and results")
     add("--steps", type=_positive, metavar="N", help=f"of each training (default {STEPS})")
+    add("--start-steps", type=_positive, metavar="N", help=f"of the recogniser before (default {START_STEPS})")
     add("--threads", type=_positive, metavar="N", default=Config.threads, help="of torch (default %(default)s)")
     add("--quick", action="store_true", help="show in seconds that it works; the figures mean nothing")
     add("--update", nargs="+", type=Path, default=[], metavar="FILE.md", help="files to write the table into")

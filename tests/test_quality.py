@@ -17,11 +17,19 @@ from data.reader import LmdbReader
 from data.synth.geometry import Curve, WordGeometry
 from data.writer import LmdbWriter
 from helpers import save_rectifier
-from rectify.conventions import TEXT_EXTENT, canonical_points
+from rectify.conventions import TEXT_EXTENT, canonical_points, to_normalized
 from train import quality_command
 from train.crops import Crop, Image
 from train.quality import TruePoints, measure
-from train.shape_errors import flatten_points, polygon_iou, quad_errors, share_outside, word_errors
+from train.shape_errors import (
+    corner_error,
+    flatten_points,
+    polygon_iou,
+    quad_errors,
+    share_outside,
+    spaced_corner_error,
+    word_errors,
+)
 
 ROWS = COLS = 5
 FLAT = WordGeometry((192, 64), 6.0, Curve(), ((0.25, 0, 0), (0, 1.2, 0), (0, 0, 1)))
@@ -142,11 +150,32 @@ def test_polygon_iou(other: NDArray[np.float64], expected: float) -> None:
 def test_quad_errors_are_measured_on_the_text_outline() -> None:
     quad = Quad((100, 50), np.array([[-0.5, -0.5], [99.5, -0.5], [99.5, 49.5], [-0.5, 49.5]]))
     exact = canonical_points(ROWS, COLS) / np.array(TEXT_EXTENT)
-    error, iou = quad_errors(exact, quad, ROWS, COLS)
-    assert error == pytest.approx(0, abs=1e-9)
-    assert iou == pytest.approx(1, abs=0.01)
-    shifted, _ = quad_errors(exact + [2 * 15 / 100, 0], quad, ROWS, COLS)
-    assert shifted == pytest.approx(100 * 15 / 75)
+    errors = quad_errors(exact, quad, ROWS, COLS)
+    assert corner_error([errors]) == pytest.approx(0, abs=1e-9)
+    assert errors.iou == pytest.approx(1, abs=0.01)
+    shifted = quad_errors(exact + [2 * 15 / 100, 0], quad, ROWS, COLS)
+    assert corner_error([shifted]) == pytest.approx(100 * 15 / 75)
+    assert corner_error([errors, shifted]) == pytest.approx(50 * 15 / 75)
+    assert spaced_corner_error([shifted]) == corner_error([shifted])  # more space at both ends would not help
+
+
+@pytest.mark.parametrize("degrees", [0, 30, 100])
+def test_space_that_annotators_leave_is_no_error_of_place(degrees: float) -> None:
+    """Three pixels at the ends and two above and below a word of 60 x 20 and, half as much, of one of 30 x 10."""
+    angle = np.radians(degrees)
+    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    words = []
+    for scale in (1.0, 0.5):
+        size = (round(100 * scale), round(100 * scale))
+        middle = (np.array(size) - 1) / 2
+        flat = canonical_points(ROWS, COLS) / np.array(TEXT_EXTENT) * [30, 10]
+        corners = np.array([[-33, -12], [33, -12], [33, 12], [-33, 12]])
+        points = to_normalized((flat * scale) @ turn + middle, size)
+        words.append(quad_errors(points, Quad(size, (corners * scale) @ turn + middle), ROWS, COLS))
+    np.testing.assert_allclose(words[0].offsets, [[3, 2]] * 4, atol=1e-6)
+    assert words[0].height == pytest.approx(20)
+    assert corner_error(words) == pytest.approx(np.hypot(3, 2))
+    assert spaced_corner_error(words) == pytest.approx(0, abs=1e-6)
 
 
 class Fixed:
@@ -213,7 +242,7 @@ def test_a_set_with_quads_leaves_vertical_words_out(tmp_path: Path) -> None:
     exact = canonical_points(ROWS, COLS) / np.array(TEXT_EXTENT)
     figures = measure(reader, Fixed([exact, exact, exact * 0.1])).summary()
     assert (figures.samples, figures.words, figures.quads) == (3, 0, 1)
-    assert figures.corner_error == pytest.approx(0, abs=1e-4)
+    assert figures.corner_error == pytest.approx(0, abs=1e-4) == figures.spaced_corner_error
     assert (figures.end_point_error, figures.cut_off) == (None, None)
 
 

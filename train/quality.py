@@ -17,7 +17,15 @@ from rectify.rectifier import LEAST_BEND
 from rectify.strength import bend_strength
 from train.crops import Crop, Image, Reader, batches, read_crops
 from train.letter_errors import LetterErrors, letter_errors
-from train.shape_errors import WordErrors, quad_errors, share_outside, word_errors
+from train.shape_errors import (
+    QuadErrors,
+    WordErrors,
+    corner_error,
+    quad_errors,
+    share_outside,
+    spaced_corner_error,
+    word_errors,
+)
 from train.similarity import flat_similarity
 
 
@@ -77,7 +85,8 @@ class QualityFigures:
     quads: int
     """Crops with an official quadrilateral that are not vertical."""
     corner_error: float | None
-    """Mean over the crops, as the next one; see ``shape_errors.quad_errors``."""
+    """Mean over the crops, as the next ones; see ``shape_errors.corner_error``."""
+    spaced_corner_error: float | None
     iou: float | None
 
 
@@ -93,8 +102,7 @@ class Quality:
     words: list[WordErrors] = field(default_factory=list)
     letters: list[LetterErrors] = field(default_factory=list)
     similarities: list[float] = field(default_factory=list)
-    quads: list[tuple[float, float]] = field(default_factory=list)
-    """Corner error and IoU of each."""
+    quads: list[QuadErrors] = field(default_factory=list)
 
     def summary(self) -> QualityFigures:
         """The figures of what was collected."""
@@ -119,8 +127,9 @@ class Quality:
             ink_cut_off=_mean([word.cut_off for word in self.letters]),
             ssim=_mean(self.similarities),
             quads=len(self.quads),
-            corner_error=_mean([error for error, _ in self.quads]),
-            iou=_mean([iou for _, iou in self.quads]),
+            corner_error=corner_error(self.quads) if self.quads else None,
+            spaced_corner_error=spaced_corner_error(self.quads) if self.quads else None,
+            iou=_mean([word.iou for word in self.quads]),
         )
 
 

@@ -33,6 +33,7 @@ LEGEND = {
     "SSIM": "of the rectified crop and the flat rendering, which is the crop sampled along the true map, "
     f"{FRAME[0]}x{FRAME[1]}, grey",
     "corner %": "distance of the text outline's corners from the quad's, % of (width + height) / 2 of the crop",
+    "spaced %": "the same once all outlines get the space around the letters that annotators leave in the mean",
     "IoU": "of text outline and quad",
     "fold %": "% of the crops on which the spline folds over",
     "strength": "how far a word is from lying straight in its crop, % of the text height, median",
@@ -55,6 +56,7 @@ _COLUMNS = {
     "ink cut %": ("ink_cut_off", 3),
     "SSIM": ("ssim", 3),
     "corner %": ("corner_error", 2),
+    "spaced %": ("spaced_corner_error", 2),
     "IoU": ("iou", 3),
     "fold %": ("fold_over", 2),
     "strength": ("strength", 1),
@@ -64,7 +66,7 @@ _COLUMNS = {
 """Heading to field and digits."""
 
 _SYNTHETIC = [*LEGEND][: [*LEGEND].index("SSIM") + 1]
-_QUADS = ["corner %", "IoU"]
+_QUADS = ["corner %", "spaced %", "IoU"]
 
 
 def _explained(columns: Sequence[str]) -> str:

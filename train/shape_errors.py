@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -25,6 +26,8 @@ _TEXT_GRID = (33, 9)
 """Points (along, across) all over the text."""
 _RASTER = 1024
 """Pixels of the longer side on which polygons are compared."""
+_OUTWARDS = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])
+"""Directions, along and across, in which the corners lie from the middle."""
 
 
 @dataclass(frozen=True)
@@ -75,18 +78,45 @@ def share_outside(points: Points, rows: int, cols: int) -> NDArray[np.float64]:
     return np.asarray(100 * (np.abs(sampled_places(points, rows, cols)) > 1).any(1).mean((1, 2)))
 
 
-def quad_errors(points: Points, quad: Quad, rows: int, cols: int) -> tuple[float, float]:
-    """Compare predicted control points (rows·cols, 2), normalised, with a quadrilateral.
+@dataclass(frozen=True, eq=False)
+class QuadErrors:
+    """One real word, against its official quadrilateral."""
 
-    Returns:
-        (corner error, IoU): mean distance of the text outline's corners from the quad's, in % of half the crop's
-        width + height, and intersection over union of the two areas, 0..1.
-    """
+    offsets: NDArray[np.float64]
+    """(4, 2) by how much the quad's corners lie further out than the text outline's, along and across the word, in % of
+    half the crop's width + height."""
+    height: float
+    """Of the text, in the same unit."""
+    iou: float
+    """Intersection over union of quad and text outline, 0..1."""
+
+
+def quad_errors(points: Points, quad: Quad, rows: int, cols: int) -> QuadErrors:
+    """Compare predicted control points (rows·cols, 2), normalised, with a quadrilateral."""
     outline = to_pixels(text_outline(points, rows, cols), quad.size)
     half = len(outline) // 2
     corners = outline[[0, half - 1, half, -1]]
-    distance = np.linalg.norm(corners - quad.corners, axis=1).mean()
-    return float(200 * distance / sum(quad.size)), polygon_iou(outline, quad.corners)
+    unit = sum(quad.size) / 200
+    left, right = corners[[0, 3]].mean(0), corners[[1, 2]].mean(0)
+    along = (right - left) / max(float(np.linalg.norm(right - left)), 1e-9)
+    axes = np.stack([along, [-along[1], along[0]]], axis=1)
+    height = float(np.linalg.norm(corners[[3, 2]] - corners[[0, 1]], axis=1).mean())
+    offsets = (quad.corners - corners) @ axes * _OUTWARDS / unit
+    return QuadErrors(offsets, height / unit, polygon_iou(outline, quad.corners))
+
+
+def corner_error(words: Sequence[QuadErrors]) -> float:
+    """Mean distance of the corners, in % of half the crop's width + height."""
+    return float(np.mean([np.linalg.norm(word.offsets, axis=1).mean() for word in words]))
+
+
+def spaced_corner_error(words: Sequence[QuadErrors]) -> float:
+    """``corner_error`` of outlines to which the same space is added, in text heights, at the ends, and above and below.
+
+    Annotators leave some around the letters; the space is the one that they leave in the mean.
+    """
+    spaces = np.mean([word.offsets.mean(0) / max(word.height, 1e-9) for word in words], axis=0)
+    return float(np.mean([np.linalg.norm(word.offsets - spaces * word.height, axis=1).mean() for word in words]))
 
 
 def polygon_iou(a: Points, b: Points) -> float:

@@ -78,7 +78,7 @@ def quick_log_probability(
     if len(texts) > AT_ONCE:
         parts = [slice(start, start + AT_ONCE) for start in range(0, len(texts), AT_ONCE)]
         return np.concatenate([quick_log_probability(log_probabilities, texts[part], owners[part]) for part in parts])
-    labels, states, skips = _alignments(texts)
+    labels, states, skips = alignments(texts)
     scores = log_probabilities.swapaxes(0, 1)[:, owners[:, None], labels]
     # Relative to its most probable state, each frame of a good alignment has a factor near one.
     best = scores.max(-1, keepdims=True)
@@ -113,7 +113,7 @@ def log_probability(logits: Logits, texts: Sequence[Sequence[int]], normalized: 
         texts: N sequences of class indices from 1.
         normalized: the logits are log probabilities already, of all classes or of some.
     """
-    labels, states, skips = _alignments(texts)
+    labels, states, skips = alignments(texts)
     frames = np.asarray(logits, np.float64) if normalized else log_softmax(logits)
     scores = np.take_along_axis(frames, labels[:, None, :], axis=2)
     forward = np.full(labels.shape, -np.inf)
@@ -128,7 +128,7 @@ def log_probability(logits: Logits, texts: Sequence[Sequence[int]], normalized: 
     return np.asarray(np.logaddexp(forward[rows, states - 1], ends_on_character))
 
 
-def _alignments(texts: Sequence[Sequence[int]]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+def alignments(texts: Sequence[Sequence[int]]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
     """The states that alignments of N texts go through.
 
     Returns:

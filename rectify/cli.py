@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import importlib
 import os
 import sys
@@ -14,6 +15,7 @@ COMMANDS = {
     "quality": "train.quality_command",
     "train": "train.train_command",
     "synth": "data.synth_command",
+    "splice": "data.splice_command",
     "lmdb": "data.lmdb_command",
     "export": "train.export_command",
     "import": "train.import_command",
@@ -40,6 +42,9 @@ PASSIVE = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
 """Environment of torch's threads, unless the user has set it. Two trainings that share two cores spin otherwise while
 they wait for each other, and took forty times as long."""
 
+ANY_NAME = "rectify-ocr.any-name"
+"""Name of the handler for what stdout's encoding lacks."""
+
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells give it."""
 
@@ -55,7 +60,8 @@ def main(argv: list[str] | None = None) -> int:
     for variable, value in PASSIVE.items():
         os.environ.setdefault(variable, value)  # read when torch is loaded
     if sys.stdout is not None and hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="surrogateescape")  # a file may have any name
+        codecs.register_error(ANY_NAME, _encode_any)
+        sys.stdout.reconfigure(errors=ANY_NAME)
     try:
         command: Callable[[list[str]], int] = importlib.import_module(COMMANDS[name] if name else READING).main
         code = command(argv[1:] if name else argv)
@@ -72,6 +78,14 @@ def main(argv: list[str] | None = None) -> int:
         return INTERRUPTED
     except (ValueError, OSError) as error:
         return _fail(str(error))
+
+
+def _encode_any(error: UnicodeError) -> tuple[str | bytes, int]:
+    """A file may have any name: bytes that are no text as they are, letters that the encoding lacks by escapes."""
+    try:
+        return codecs.lookup_error("surrogateescape")(error)
+    except UnicodeError:
+        return codecs.lookup_error("backslashreplace")(error)
 
 
 def _fail(message: str) -> int:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TextIO, TypeAlias
 
 if TYPE_CHECKING:
     from rectify.conventions import Points
@@ -51,7 +51,7 @@ examples:
   curl -s URL | rectify-ocr -                 read from standard input
 
 other commands (each has --help):
-  crop, collection, eval, quality, train, synth, lmdb, export, quantize, import
+  crop, collection, eval, quality, train, synth, splice, lmdb, export, quantize, import
 """
 
 
@@ -63,7 +63,7 @@ class Source:
     """What output and errors call it."""
     path: Path | None
     """None is standard input."""
-    stem: Path
+    stem: str
     """Where its results go below the output folders, without an extension."""
 
 
@@ -91,9 +91,13 @@ Reader = Callable[["Sequence[Image]"], "list[Result]"]
 def main(argv: list[str]) -> int:
     """Runs the command; returns its exit code."""
     parser = build_parser()
-    arguments = parser.parse_args(argv)
+    arguments = parser.parse_intermixed_args(argv)
     if not arguments.images:
         parser.error("name at least one IMAGE, or - for standard input")
+    outputs = [folder for folder in (arguments.output, arguments.overlay, arguments.attention) if folder]
+    inputs = {_key(Path(image)) for image in arguments.images if os.path.isdir(image)}
+    if inputs and (mixed := next((folder for folder in outputs if _key(folder) in inputs), None)):
+        parser.error(f"{mixed} is read from: results in it would be read as pictures the next time")
     if arguments.engine == NONE and not (arguments.output or arguments.overlay or arguments.json):
         parser.error("--engine none reads nothing: say what to do with -o DIR, --overlay DIR or --json")
     # The products are small, and more BLAS threads cost their start. Before the first import of numpy.
@@ -279,7 +283,7 @@ class _Run:
         """Writes a line; beside a progress bar, above it."""
         self.taken: set[str] = set()
         """Files that no result may replace."""
-        self.numbers: Counter[Path] = Counter()
+        self.numbers: Counter[tuple[Path, str]] = Counter()
         """Results by the name that they were to have."""
         self.outputs = [folder for folder in (arguments.output, arguments.overlay, arguments.attention) if folder]
         self.plain = len(arguments.images) == 1 and not os.path.isdir(arguments.images[0])
@@ -290,11 +294,14 @@ class _Run:
 
         sources = list(self._sources())
         self.taken.update(_key(source.path) for source in sources if source.path)
-        # A thread to load ahead is not worth its start for one picture.
-        entries = stream(sources, _load, self.reader, threads=int(len(sources) > 1))
-        for entry in self._progress(entries, len(sources)):
-            if entry.image is None or entry.result is None:
+        # A thread to load ahead is not worth its start for one picture, and could not be stopped while it waits for
+        # standard input.
+        threads = int(len(sources) > 1 and all(source.path for source in sources))
+        for entry in self._progress(stream(sources, _load, self.reader, threads), len(sources)):
+            if entry.image is None:
                 self._complain(entry.error)
+            elif entry.result is None:
+                self._complain(f"{entry.item.label}: {entry.error}")
             else:
                 self._save(entry.item, entry.image, entry.result)
                 self._print(entry.item, entry.image, entry.result)
@@ -303,18 +310,18 @@ class _Run:
     def _sources(self) -> Iterator[Source]:
         for label in self.arguments.images:
             if label == STDIN:
-                yield Source(STDIN, None, Path("stdin"))
+                yield Source(STDIN, None, "stdin")
             elif os.path.isdir(label):
                 found = list(_pictures(Path(label), self.outputs, self._complain))
                 if not found:
                     self._complain(f"{label}: no pictures in this folder")
                 yield from found
             else:
-                yield Source(label, Path(label), Path(Path(label).stem))
+                yield Source(label, Path(label), Path(label).stem)
 
     def _progress(self, entries: Iterable[Entry], count: int) -> Iterable[Entry]:
         """The entries, with a bar on a terminal unless the results go there too."""
-        if self.arguments.quiet or count <= BAR_FROM or not sys.stderr.isatty() or sys.stdout.isatty():
+        if self.arguments.quiet or count <= BAR_FROM or not _is_terminal(sys.stderr) or _is_terminal(sys.stdout):
             return entries
         from tqdm import tqdm
 
@@ -338,16 +345,16 @@ class _Run:
         for folder, picture in pictures:
             if folder:
                 try:
-                    write_png(self._free_path(folder / source.stem), picture())
+                    write_png(self._free_path(folder, source.stem), picture())
                 except OSError as error:
                     self._complain(f"{source.label}: cannot save: {error}")
 
-    def _free_path(self, stem: Path) -> Path:
+    def _free_path(self, folder: Path, stem: str) -> Path:
         """``stem.png``, or ``stem-2.png`` and so on where that is an input or a result of this run."""
         while True:
-            self.numbers[stem] += 1
-            number = self.numbers[stem]
-            path = stem.with_name(f"{stem.name}-{number}.png" if number > 1 else f"{stem.name}.png")
+            self.numbers[folder, stem] += 1
+            number = self.numbers[folder, stem]
+            path = folder / (f"{stem}-{number}.png" if number > 1 else f"{stem}.png")
             if _key(path) not in self.taken:
                 self.taken.add(_key(path))
                 return path
@@ -362,7 +369,8 @@ class _Run:
                 "control_points": [[round(float(x), 2), round(float(y), 2)] for x, y in result.control_points],
                 "size": [image.shape[1], image.shape[0]],
             }
-            print(json.dumps(values, ensure_ascii=False))
+            # A name that is no UTF-8 is written by escapes, which give it back.
+            print(json.dumps(values, ensure_ascii=not _is_text(source.label)))
         elif result.text is not None:
             print(result.text if self.plain else f"{source.label}\t{result.text}\t{result.confidence:.4f}")
 
@@ -384,8 +392,9 @@ def _pictures(folder: Path, outputs: Sequence[Path], complain: Callable[[object]
         folders[:] = sorted(f for f in folders if not f.startswith(".") and _key(Path(parent, f)) not in skipped)
         for file in sorted(files):
             path = Path(parent, file)
-            if path.suffix.lower() in EXTENSIONS and not file.startswith("."):
-                yield Source(str(path), path, path.relative_to(folder).with_suffix(""))
+            if path.suffix.lower() in EXTENSIONS and not file.startswith(".") and not path.is_fifo():
+                below = path.relative_to(folder)
+                yield Source(str(path), path, str(below.parent / below.stem))
 
 
 def _load(source: Source) -> Image:
@@ -396,6 +405,18 @@ def _load(source: Source) -> Image:
             raise ImageError("standard input", "closed")
         return read_image(sys.stdin.buffer.read(), "standard input")
     return read_image(source.path)
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    return stream is not None and stream.isatty()  # closed by the shell, it is None
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _as_it_is(image: Image, *_: object) -> Image:

@@ -98,7 +98,8 @@ def report(
     medians = {key: statistics.median(rounds) for key, rounds in values.items()}
     # Of paired rounds, not of medians: what disturbed one round disturbed both.
     ratios = {
-        key: statistics.median(a / b for a, b in zip(rounds, values[first], strict=True)) if len(rounds) else 0.0
+        # What takes less than a tick of the clock has no ratio.
+        key: statistics.median(a / b if b else float("nan") for a, b in zip(rounds, values[first], strict=True))
         for key, rounds in values.items()
     }
     lines = [f"| {name} | {unit} | times {first} |", "|---|---:|---:|"]

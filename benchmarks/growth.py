@@ -14,6 +14,8 @@ from pathlib import Path
 import common
 import cv2
 
+from data.reader import LmdbReader
+
 
 def build(folder: Path, count: int, source: str) -> None:
     """An LMDB of ``count`` pictures of 24 x 16, the first hundred of the source over and over."""
@@ -28,7 +30,6 @@ def build(folder: Path, count: int, source: str) -> None:
 
 def stream(folder: Path, count: int) -> None:
     """Prints CPU seconds, wall seconds and the peak of the memory in MB of reading the first ``count`` crops."""
-    from data.reader import LmdbReader
     from recognizer import Pipeline
 
     cv2.setNumThreads(1)
@@ -53,10 +54,13 @@ def main() -> None:
     sizes = [1_000, 10_000, 100_000, 1_000_000] if arguments.long else [1_000, 3_000, 10_000]
     if not arguments.grown.exists():
         build(arguments.grown, sizes[-1], arguments.source)
+    held = len(LmdbReader(arguments.grown))
+    if held < sizes[-1]:
+        parser.error(f"{arguments.grown} holds {held:,} crops, it takes {sizes[-1]:,}; remove it or name another")
     per_crop, peaks = {}, {}
     for size in sizes:
         command = [sys.executable, __file__, arguments.source, str(arguments.grown), "--one", str(size)]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
         cpu, _, peak = map(float, done.stdout.split())
         per_crop[f"{size:,} crops"], peaks[size] = [1e3 * cpu / size], round(peak)
     common.report(arguments, "growth", "ms CPU a crop", per_crop, peak_megabytes=peaks)

@@ -39,7 +39,7 @@ def main(argv: Sequence[str]) -> int:
         parser.error("--weights are for --refine")
 
     from rectify.conventions import extent_of
-    from rectify.images import read_image, write_png
+    from rectify.images import PHOTO_PIXELS, read_image, write_png
     from rectify.polygon import NO_MARGIN, rectify_polygons
     from rectify.rectifier import Rectifier
 
@@ -49,7 +49,7 @@ def main(argv: Sequence[str]) -> int:
         rectifier = Rectifier(options.weights) if options.refine else None
     except (ValueError, OSError) as error:
         parser.error(str(error))
-    image = read_image(options.image)
+    image = read_image(options.image, most=PHOTO_PIXELS)
     polygons = read_polygons(options.polygons)
 
     def crop(polygon: Any) -> Image:
@@ -81,8 +81,8 @@ def read_polygons(path: Path) -> list[Any]:
         ValueError, OSError: no JSON list.
     """
     try:
-        items = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        items = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not JSON: {error}") from None
     if not isinstance(items, list):
         raise ValueError(f"{path}: not a list of polygons")

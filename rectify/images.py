@@ -28,6 +28,8 @@ MAX_SIDE = 32766
 """Pixels; OpenCV's remap takes no longer side."""
 MAX_PIXELS = 50_000_000
 """A crop of one word is far below; more is a mistake or an attack on the memory."""
+PHOTO_PIXELS = 400_000_000
+"""The same for photos that words are cut out of."""
 
 # OpenCV 4 and 5 have it in different places.
 _set_log_level: Callable[[int], int] = cv2.setLogLevel if hasattr(cv2, "setLogLevel") else cv2.utils.logging.setLogLevel
@@ -37,7 +39,10 @@ _quiet = ProcessWide(partial(_set_log_level, 0), _set_log_level)
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
 _TIFF = (b"II*\0", b"MM\0*")
-_TIFF_SIZE = (0x0100, 0x0101)
+_BIG_TIFF = (b"II+\0", b"MM\0+")
+_TIFF_WIDTH, _TIFF_HEIGHT = 0x0100, 0x0101
+_OS2_HEADER = 12
+"""Bytes."""
 _SHORT = 3
 """TIFF's number for values of 16 bits."""
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -52,7 +57,7 @@ class ImageError(ValueError):
         self.reason = reason
 
 
-def read_image(source: str | Path | bytes, name: str = "image") -> Image:
+def read_image(source: str | Path | bytes, name: str = "image", most: int = MAX_PIXELS) -> Image:
     """A picture as an RGB array.
 
     EXIF orientation is honoured, 16 bits become 8, grey and palettes become RGB, and transparent pictures are laid on
@@ -61,6 +66,7 @@ def read_image(source: str | Path | bytes, name: str = "image") -> Image:
     Args:
         source: a path, or the bytes of a file of any format that OpenCV reads.
         name: what to call bytes in an error.
+        most: pixels.
 
     Returns:
         (H, W, 3) uint8.
@@ -72,7 +78,7 @@ def read_image(source: str | Path | bytes, name: str = "image") -> Image:
         name = str(source)
     try:
         data = source if isinstance(source, bytes) else Path(source).read_bytes()
-        return _to_rgb(_decode(data))
+        return _to_rgb(_decode(data, most))
     except OSError as error:
         raise ImageError(name, error.strerror or str(error)) from None
     except struct.error:
@@ -89,7 +95,7 @@ def write_png(path: Path, image: Image) -> None:
     """
     encoded = cv2.imencode(".png", image[:, :, ::-1])[1]
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside = path.with_name(f".{os.getpid()}-{os.urandom(4).hex()}.partial")  # the name may be as long as can be
     try:
         beside.write_bytes(encoded.tobytes())
         os.replace(beside, path)
@@ -97,19 +103,22 @@ def write_png(path: Path, image: Image) -> None:
         beside.unlink(missing_ok=True)
 
 
-def check_image(image: Any) -> None:
+def check_image(image: Any, most: int = MAX_PIXELS) -> None:
     """Refuses what is not a picture of a size that can be sampled.
+
+    Args:
+        most: pixels.
 
     Raises:
         TypeError: not an array, or not uint8.
-        ValueError: not (H, W), (H, W, 1) or (H, W, 3), or a side beyond ``MIN_SIDE``..``MAX_SIDE``.
+        ValueError: not (H, W), (H, W, 1) or (H, W, 3), a side beyond ``MIN_SIDE``..``MAX_SIDE``, or too many pixels.
     """
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
         given = f"an array of {image.dtype}" if isinstance(image, np.ndarray) else type(image).__name__
         raise TypeError(f"an image is a numpy array of uint8 (0..255), got {given}")
     if image.ndim not in (2, 3) or image.shape[2:] not in ((), (1,), (3,)):
         raise ValueError(f"an image has the shape (H, W), (H, W, 1) or (H, W, 3), got {image.shape}")
-    _check_size(image.shape[1], image.shape[0])
+    _check_size(image.shape[1], image.shape[0], most)
 
 
 def check_images(images: Any, alone: str) -> None:
@@ -127,20 +136,22 @@ def check_images(images: Any, alone: str) -> None:
         check_image(image)
 
 
-def _check_size(width: int, height: int) -> None:
+def _check_size(width: int, height: int, most: int) -> None:
     if min(width, height) < MIN_SIDE:
         raise ValueError(f"too small: {width}x{height} pixels")
-    if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
+    if max(width, height) > MAX_SIDE or width * height > most:
         raise ValueError(
-            f"too large: {width}x{height} pixels, at most {MAX_SIDE} a side and {MAX_PIXELS // 10**6} million in all"
+            f"too large: {width}x{height} pixels, at most {MAX_SIDE} a side and {most // 10**6} million in all"
         )
 
 
-def _decode(data: bytes) -> NDArray[Any]:
+def _decode(data: bytes, most: int) -> NDArray[Any]:
     """Pixels as OpenCV gives them (grey, BGR or BGRA, any dtype), turned upright."""
     if not data:
         raise ValueError("empty file")
-    orientation = _inspect(data)
+    orientation, sizes = _inspect(data)
+    for size in sizes:
+        _check_size(*size, most)
     try:
         with _quiet:  # what is wrong becomes one line of ours
             pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
@@ -148,43 +159,47 @@ def _decode(data: bytes) -> NDArray[Any]:
         pixels = None
     if pixels is None:
         raise ValueError("not an image, or a damaged one")
-    _check_size(pixels.shape[1], pixels.shape[0])
+    _check_size(pixels.shape[1], pixels.shape[0], most)
     return _upright(pixels, orientation)
 
 
-def _inspect(data: bytes) -> int:
-    """EXIF orientation (1..8) of a file's bytes, which are checked for what OpenCV lets pass in silence: some of its
-    versions return the missing part of a truncated JPEG or PNG as grey, and all of them decode before they look at
-    the size."""
-    exif = b""
+def _inspect(data: bytes) -> tuple[int, list[tuple[int, int]]]:
+    """EXIF orientation (1..8) of a file's bytes, and the sizes (width, height) that it tells of. They are checked for
+    what OpenCV lets pass in silence: some of its versions return the missing part of a truncated JPEG or PNG as grey,
+    and all of them decode before they look at the size."""
+    exif, sizes = b"", []
     if data.startswith(_PNG):
         for kind, content in _png_chunks(data):
             if kind == b"IHDR":
-                _check_size(*struct.unpack_from(">II", content))
+                sizes.append(struct.unpack_from(">II", content))
             elif kind == b"eXIf":
                 exif = content
     elif data.startswith(_JPEG):
         for marker, content in _jpeg_segments(data):
             if marker in _JPEG_FRAMES:
                 height, width = struct.unpack_from(">xHH", content)
-                _check_size(width, height)
+                sizes.append((width, height))
             elif marker == 0xE1 and content.startswith(b"Exif\0\0"):
                 exif = content[6:]
     elif data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         chunks = dict(_riff_chunks(data))
-        _check_size(*_webp_size(chunks))
+        sizes.append(_webp_size(chunks))
         exif = chunks.get(b"EXIF", b"").removeprefix(b"Exif\0\0")
     elif data.startswith(b"BM") and len(data) >= 26:
+        if data[14] == _OS2_HEADER:  # OpenCV makes it grey
+            raise ValueError("BMP of OS/2 is not supported, save it as PNG")
         width, height = struct.unpack_from("<ii", data, 18)
-        _check_size(abs(width), abs(height))
+        sizes.append((abs(width), abs(height)))
     elif data.startswith((b"GIF87a", b"GIF89a")):
-        _check_size(*struct.unpack_from("<HH", data, 6))
+        sizes.append(struct.unpack_from("<HH", data, 6))
     elif data[:4] in _TIFF:
-        _check_size(*(_tiff_value(data, tag, MIN_SIDE) for tag in _TIFF_SIZE))
+        sizes.append((_tiff_value(data, _TIFF_WIDTH, MIN_SIDE), _tiff_value(data, _TIFF_HEIGHT, MIN_SIDE)))
+    elif data[:4] in _BIG_TIFF:
+        raise ValueError("BigTIFF is not supported, save it as TIFF or PNG")
     try:
-        return _exif_orientation(exif)
+        return _exif_orientation(exif), sizes
     except struct.error:  # a damaged note about the picture is no reason to refuse the picture
-        return 1
+        return 1, sizes
 
 
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:

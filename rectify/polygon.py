@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rectify.conventions import TEXT_EXTENT, Points, canonical_points, extent_of
-from rectify.images import Image, check_image
+from rectify.images import PHOTO_PIXELS, Image, check_image
 from rectify.rectified import Rectified
 from rectify.shape import frame_size, outline_shape
 from rectify.tps import tps_basis
@@ -92,7 +92,7 @@ def place_polygons(image: Image, polygons: Sequence[ArrayLike], keep_order: bool
     Raises:
         TypeError, ValueError: not an image, or not polygons of it; the message says which by its index.
     """
-    check_image(image)
+    check_image(image, PHOTO_PIXELS)
     placements = []
     for index, polygon in enumerate(polygons):
         try:

@@ -34,7 +34,11 @@ class Streamed(Generic[Item, Result]):
     """(H, W) or (H, W, C) uint8; None where it could not be loaded."""
     result: Result | None = None
     error: Exception | None = None
-    """Why it could not be loaded."""
+    """Why it could not be loaded, or, of one that was, processed."""
+
+
+class BatchError(ValueError):
+    """Raised by what processes a batch where one of its pictures may be to blame."""
 
 
 def load_image(item: Image | str | os.PathLike[str] | bytes) -> Image:
@@ -57,16 +61,33 @@ def stream(
     Args:
         items: read only as far as is loaded ahead.
         load: makes the picture of an item, in another thread; a ValueError or OSError of its is the item's error.
-        process: from a batch of pictures to a result for each.
+        process: from a batch of pictures to a result for each. After a ``BatchError`` it gets the pictures of the batch
+            one by one, and the errors are those of the pictures that it fails on again.
         threads: that load ahead while a batch is processed; 0 loads in between.
         batch, batch_bytes: bounds of a batch, and again of what is loaded ahead.
     """
     loaded: Iterator[Streamed[Item, Result]] = _load_ahead(items, load, threads, batch, batch_bytes)
     for group in _batches(loaded, batch, batch_bytes):
         images = [entry.image for entry in group if entry.image is not None]
-        results = iter(process(images) if images else ())
+        results = iter(_processed(process, images) if images else ())
         for entry in group:
-            yield entry if entry.image is None else Streamed(entry.item, entry.image, next(results))
+            result = None if entry.image is None else next(results)
+            if isinstance(result, BatchError):
+                yield Streamed(entry.item, entry.image, error=result)
+            else:
+                yield entry if entry.image is None else Streamed(entry.item, entry.image, result)
+
+
+def _processed(
+    process: Callable[[Sequence[Image]], Sequence[Result]], images: Sequence[Image]
+) -> Sequence[Result | BatchError]:
+    """A result for each picture, or the error that it causes."""
+    try:
+        return process(images)
+    except BatchError as error:
+        if len(images) == 1:
+            return [error]
+    return [result for image in images for result in _processed(process, [image])]
 
 
 def _try(load: Callable[[Item], Image], item: Item) -> Streamed[Item, Result]:

@@ -127,7 +127,8 @@ def _safetensors_metadata(file: BinaryIO) -> str | None:
         header = json.loads(file.read(length))
     except ValueError:
         return None
-    return str((header.get("__metadata__") or {}).get(METADATA_KEY, ""))
+    metadata = header.get("__metadata__")
+    return str(metadata.get(METADATA_KEY, "")) if isinstance(metadata, dict) else ""
 
 
 def _onnx_metadata(file: BinaryIO) -> str | None:

@@ -85,6 +85,82 @@ def test_a_name_that_is_not_utf_8_is_printed_as_it_is(tmp_path: Path, weights: P
     assert (done.returncode, names) == (0, [b"a.png", b"b\xff.png", b"c.png"])
 
 
+def test_a_letter_that_stdout_lacks_is_escaped(tmp_path: Path, weights: Path) -> None:
+    for name in ("a.png", "é.png", "日.png"):
+        data = cv2.imencode(".png", bars("ab"))[1].tobytes()
+        (tmp_path / name).write_bytes(data)
+    command = [sys.executable, "-m", "rectify.cli", ".", "--weights", str(weights)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "latin-1"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, timeout=120)
+    names = [line.split(b"\t")[0] for line in done.stdout.splitlines()]
+    assert (done.returncode, names) == (0, [b"a.png", b"\xe9.png", b"\\u65e5.png"])
+
+
+def test_json_of_a_name_that_is_not_utf_8_gives_it_back(tmp_path: Path, weights: Path) -> None:
+    data = cv2.imencode(".png", bars("ab"))[1].tobytes()
+    for name in ("é.png".encode(), b"b\xff.png"):
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).write_bytes(data)
+    done = run(tmp_path, ".", "--json", "--weights", weights)
+    assert "é.png" in done.stdout
+    names = [os.fsencode(json.loads(line)["path"]) for line in done.stdout.splitlines()]
+    assert sorted(names) == sorted(["é.png".encode(), b"b\xff.png"])
+
+
+def test_options_may_stand_between_pictures(tmp_path: Path, weights: Path) -> None:
+    for name in "ab":
+        save(tmp_path / f"{name}.png", bars(name))
+    done = run(tmp_path, "a.png", "-o", "flat", "b.png", "--weights", weights)
+    assert (done.returncode, [line.split("\t")[0] for line in done.stdout.splitlines()]) == (0, ["a.png", "b.png"])
+
+
+def test_standard_input_beside_others(tmp_path: Path, weights: Path) -> None:
+    data = save(tmp_path / "a.png", bars("ab")).read_bytes()
+    done = run(tmp_path, "a.png", "-", "--weights", weights, stdin=data)
+    assert [line.split("\t")[:2] for line in done.stdout.splitlines()] == [["a.png", "ab"], ["-", "ab"]]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes")
+def test_a_pipe_in_a_folder_is_not_waited_for(tmp_path: Path, weights: Path) -> None:
+    save(tmp_path / "in" / "a.png", bars("ab"))
+    os.mkfifo(tmp_path / "in" / "b.png")
+    assert run(tmp_path, "in", "--weights", weights).stdout.splitlines() == ["in/a.png\tab\t1.0000"]
+
+
+def test_results_are_not_saved_where_pictures_are_read_from(tmp_path: Path, weights: Path) -> None:
+    save(tmp_path / "in" / "a.png", bars("ab"))
+    done = run(tmp_path, "in", "-o", "in/../in", "--weights", weights)
+    assert (done.returncode, done.stdout) == (2, "") and "is read from" in done.stderr
+    assert [path.name for path in (tmp_path / "in").iterdir()] == ["a.png"]
+
+
+@pytest.mark.parametrize("stem", [".", "n" * 250])
+def test_odd_names_are_saved_where_they_belong(tmp_path: Path, weights: Path, stem: str) -> None:
+    save(tmp_path / "a.png", bars("ab")).rename(tmp_path / f"{stem}.png")
+    done = run(tmp_path, f"./{stem}.png", "-o", "out/deep", "--weights", weights)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.png")] == [
+        f"deep/{stem}.png"
+    ]
+
+
+def test_a_crop_that_an_engine_fails_on_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(4):
+        save(tmp_path / f"{number}.png", np.full((20, 60, 3), 60 * number, np.uint8))
+
+    def engine(crops: list[np.ndarray]) -> list[tuple[str, float]]:
+        if any(crop.max() == 120 for crop in crops):
+            raise RuntimeError("no memory\nfor this")
+        return [("word", 1.0)] * len(crops)
+
+    monkeypatch.setattr("recognizer.pipeline.load_engine", lambda name, threads: engine)
+    assert cli.main([str(tmp_path), "--engine", "tesseract", "--no-rectify"]) == 1
+    printed = capsys.readouterr()
+    assert [Path(line.split("\t")[0]).name for line in printed.out.splitlines()] == ["0.png", "1.png", "3.png"]
+    assert printed.err == f"rectify-ocr: {tmp_path / '2.png'}: the engine failed: no memory for this\n"
+
+
 def test_closed_streams_are_one_line_or_none(tmp_path: Path, weights: Path) -> None:
     save(tmp_path / "a.png", bars("ab"))
     command = f"{sys.executable} -m rectify.cli --weights {weights}"

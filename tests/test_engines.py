@@ -245,6 +245,17 @@ def test_answers_are_checked(answers: list[Any], message: str) -> None:
         ask(lambda crops: answers, [plain(RED), plain(BLUE)])
 
 
+def test_crops_that_no_word_fills_are_squeezed() -> None:
+    seen: list[tuple[int, ...]] = []
+
+    def engine(crops: Sequence[Image]) -> list[Answer]:
+        seen.extend(crop.shape[:2] for crop in crops)
+        return [("", 0.0)] * len(crops)
+
+    ask(engine, [np.zeros((*size, 3), np.uint8) for size in ((2, 32766), (3000, 4), (10, 640))])
+    assert seen == [(2, 128), (256, 4), (10, 640)]
+
+
 def test_nothing_is_asked_of_no_crops() -> None:
     assert ask(lambda crops: [("text", 1.0)], []) == []
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -289,6 +292,40 @@ def test_report_holds_the_quality_of_the_rectified_crops(tmp_path: Path, weights
     section = html[html.index("quality of the rectified crops") :]
     assert "<th>fold %</th>" in section and "<th>EPE" not in section
     assert "<td>mixed</td><td>5</td><td>0.00</td>" in section
+
+
+def test_files_are_written_though_nobody_reads_the_table(
+    tmp_path: Path, weights: str, mixed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Gone(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    target, page = tmp_path / "figures.json", tmp_path / "page.html"
+    monkeypatch.setattr("sys.stdout", Gone())
+    with pytest.raises(BrokenPipeError):
+        main([mixed, "--weights", weights, "--json", str(target), "--report", str(page)])
+    assert figures(target)["sets"]["mixed"]["samples"] == 4 and page.is_file()
+
+
+def test_json_goes_through_links_and_into_what_is_no_file(tmp_path: Path, weights: str, mixed: str) -> None:
+    target, link, pipe = (tmp_path / name for name in ("figures.json", "link.json", "pipe"))
+    target.write_text("old")
+    link.symlink_to(target)
+    assert main([mixed, "--weights", weights, "--json", str(link)]) == 0
+    assert link.is_symlink() and figures(target)["sets"]["mixed"]["samples"] == 4
+    os.mkfifo(pipe)
+    with subprocess.Popen(["cat", str(pipe)], stdout=subprocess.PIPE) as reader:
+        assert main([mixed, "--weights", weights, "--json", str(pipe)]) == 0
+        assert reader.stdout is not None and json.loads(reader.stdout.read())["engine"] == "builtin"
+    assert pipe.is_fifo()
+
+
+def test_weights_without_a_rectifier_read_turned_crops_as_they_are(tmp_path: Path, weights: str) -> None:
+    folder, target = dataset(tmp_path / "set", (crop("ab"), "ab")), tmp_path / "figures.json"
+    alone = str(Path(weights) / "recognizer.onnx")
+    assert main([folder, "--weights", alone, "--rotate", "0.001", "--json", str(target)]) == 0
+    assert figures(target)["sets"]["set"]["samples"] == 1
 
 
 def test_crops_are_turned_without_a_network_for_it(tmp_path: Path, weights: str) -> None:

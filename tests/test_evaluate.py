@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from train import crops
-from train.crops import Crop, Image, batches, random_rotation, read_crops, rotated, set_names
+from train.crops import Crop, Image, batches, random_rotation, rotated, set_names
 from train.evaluate import Outcome, Tally, evaluate
 from train.output import table
 
@@ -110,6 +110,36 @@ def test_bad_samples_are_named_and_count_as_wrong() -> None:
     assert errors[2] == "memory: key label-000000003 is missing"
 
 
+def test_a_crop_that_an_engine_fails_on_is_named_and_counts_as_wrong() -> None:
+    seen: list[Outcome] = []
+
+    def engine(images: Sequence[Image]) -> list[tuple[str, float]]:
+        if any(image[0, 0, 0] == 1 for image in images):
+            raise MemoryError("too much")
+        return [(WORDS[int(image[0, 0, 0])], 1.0) for image in images]
+
+    figures = evaluate(Memory(WORDS), engine, watch=seen.append).summary()
+    assert (figures.samples, figures.bad, figures.word_accuracy) == (4, 1, 75.0)
+    assert seen[1].error == "image-000000002: the engine failed: too much"
+
+
+def test_a_set_without_samples() -> None:
+    with pytest.raises(ValueError, match="memory: holds no samples"):
+        evaluate(Memory([]), reading([]))
+
+
+def test_a_crop_that_becomes_too_large_when_turned_is_named() -> None:
+    def enlarged(image: Image, number: int) -> Image:
+        return np.zeros((2, 40_000 if number == 2 else 40, 3), np.uint8)
+
+    seen: list[Outcome] = []
+    evaluate(Memory(["a", "b"]), reading(["a", "b"]), prepare=enlarged, watch=seen.append)
+    assert seen[0].error is None
+    assert seen[1].error == (
+        "memory: image-000000002, turned: too large: 40000x2 pixels, at most 32766 a side and 50 million in all"
+    )
+
+
 def test_a_set_without_a_label_that_counts_is_an_error() -> None:
     with pytest.raises(ValueError, match="none of its 2 labels"):
         evaluate(Memory(["-", ""]), reading(["", ""]))
@@ -145,11 +175,6 @@ def test_batches_are_bounded_by_count_and_by_bytes(monkeypatch: pytest.MonkeyPat
     assert sizes([1] * 9) == [4, 4, 1]
     assert sizes([60, 40, 1, 500, 1]) == [2, 1, 1, 1]
     assert sizes([]) == []
-
-
-def test_reading_is_lazy() -> None:
-    stream = read_crops(Memory(["a", ValueError("broken")]))
-    assert next(stream).label == "a"
 
 
 def test_no_rotation_changes_nothing() -> None:

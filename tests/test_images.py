@@ -18,6 +18,7 @@ from PIL import ImageOps
 from helpers import noise
 from rectify import images
 from rectify.images import ImageError, check_image, read_image
+from rectify.polygon import rectify_polygons
 
 
 def smooth() -> np.ndarray:
@@ -213,6 +214,29 @@ def test_a_huge_size_is_refused_before_anything_is_decoded() -> None:
 )
 def test_every_header_is_asked_for_the_size(data: bytes) -> None:
     assert reason(data).startswith("too large: ")
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (b"II+\0" + bytes(100), "BigTIFF"),
+        (b"MM\0+" + bytes(100), "BigTIFF"),
+        (b"BM" + struct.pack("<IHHIIHHHH", 62, 0, 0, 26, 12, 4, 3, 1, 24) + bytes(36), "BMP of OS/2"),
+    ],
+)
+def test_kinds_that_opencv_takes_for_others_are_refused(data: bytes, kind: str) -> None:
+    assert reason(data).startswith(f"{kind} is not supported")
+
+
+def test_photos_may_be_larger_than_crops() -> None:
+    data = encoded(noise(30, 40, 3), "PNG")
+    with pytest.raises(ImageError, match="too large: 40x30 pixels, at most 32766 a side and 0 million in all"):
+        read_image(data, most=1199)
+    assert read_image(data, most=1200).shape == (30, 40, 3)
+    photo = np.zeros((7000, 10_000), np.uint8)
+    with pytest.raises(ValueError, match="too large"):
+        check_image(photo)
+    assert rectify_polygons(photo, [[[10, 10], [60, 10], [60, 30], [10, 30]]])[0].image.shape == (20, 50)
 
 
 def test_threads_leave_the_log_level_as_it_was() -> None:

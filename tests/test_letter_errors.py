@@ -76,6 +76,14 @@ def test_a_wider_margin_cuts_less() -> None:
     assert letter_errors(points, FLAT, ROWS, COLS, (0.2, 0.12)).cut_off == 0
 
 
+def test_what_a_border_that_crosses_itself_goes_around_is_shown() -> None:
+    """Half a circle, whose frame overlaps itself where it is wide."""
+    arc = WordGeometry((200, 100), 5.0, Curve("arc", 3.0), FLAT.matrix, LETTERS)
+    points = arc.control_points(ROWS, COLS)
+    margins = [(0.06, 0.12), (0.2, 0.4), (0.5, 0.8), (1.0, 1.0), (2.0, 2.0)]
+    assert [letter_errors(points, arc, ROWS, COLS, margin).cut_off for margin in margins] == [0] * len(margins)
+
+
 def test_inside_and_outside() -> None:
     arrow = np.array([[0.0, 0], [4, 0], [4, 4], [2, 1], [0, 4]])
     points = np.array([[2, 0.5], [0.5, 2], [3.5, 2], [2, 2], [-1, 1], [2, -1], [5, 4]])

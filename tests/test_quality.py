@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import lmdb
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from data.reader import LmdbReader
 from data.synth.geometry import Curve, WordGeometry
 from data.writer import LmdbWriter
 from helpers import save_rectifier
-from rectify.conventions import TEXT_EXTENT, canonical_points, to_normalized
+from rectify.conventions import MARGIN, TEXT_EXTENT, canonical_points, to_normalized
 from train import quality_command
 from train.crops import Crop, Image
 from train.quality import TruePoints, measure
@@ -230,6 +231,26 @@ def test_the_points_of_the_true_map_have_no_error(tmp_path: Path) -> None:
     figures = measure(reader, TruePoints(2, 10)).summary()
     assert (figures.samples, figures.words, figures.end_point_error) == (5, 4, 0)
     assert figures.map_error is not None and figures.map_error > 0.1
+
+
+def test_labels_are_not_needed(tmp_path: Path) -> None:
+    with LmdbWriter(tmp_path / "set") as writer:
+        writer.add(png(), "word")
+    env = lmdb.open(str(tmp_path / "set"))
+    with env.begin(write=True) as transaction:
+        transaction.delete(b"label-000000001")
+    env.close()
+    figures = measure(LmdbReader(tmp_path / "set"), Fixed([canonical_points(ROWS, COLS)])).summary()
+    assert (figures.samples, figures.bad) == (1, 0)
+
+
+def test_a_wider_margin_shows_more_of_what_is_outside(tmp_path: Path) -> None:
+    reader = synthetic_set(tmp_path / "set", [{}])
+    shares = [
+        measure(reader, Fixed([canonical_points(ROWS, COLS)]), margin=margin).summary().outside
+        for margin in ((0.0, 0.0), MARGIN, (0.5, 0.5))
+    ]
+    assert shares[:2] == [0, 0] and shares[2] is not None and shares[2] > 50
 
 
 def test_a_set_with_quads_leaves_vertical_words_out(tmp_path: Path) -> None:

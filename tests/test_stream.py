@@ -15,7 +15,7 @@ from helpers import bars, noise, save_recognizer, save_rectifier
 from recognizer import Pipeline
 from rectify.conventions import canonical_points
 from rectify.images import Image, ImageError
-from rectify.stream import load_image, stream
+from rectify.stream import BatchError, load_image, stream
 
 
 def picture(number: int) -> Image:
@@ -45,6 +45,21 @@ def test_what_cannot_be_loaded_keeps_its_place(threads: int) -> None:
     entries = list(stream(range(7), load, numbers, threads, 2))
     assert [entry.result for entry in entries] == [None, 1, 2, None, 4, 5, None]
     assert [str(entry.error) for entry in entries if entry.error] == [f"{n}: no multiple of three" for n in (0, 3, 6)]
+
+
+def test_only_the_picture_to_blame_fails_where_a_batch_does() -> None:
+    asked: list[list[int]] = []
+
+    def process(images: Sequence[Image]) -> list[int]:
+        asked.append(numbers(images))
+        if 2 in asked[-1]:
+            raise BatchError("not a two")
+        return asked[-1]
+
+    entries = list(stream(range(5), picture, process, 0, 4))
+    assert [entry.result for entry in entries] == [0, 1, None, 3, 4]
+    assert [entry.item for entry in entries if entry.error] == [2] and entries[2].image is not None
+    assert asked == [[0, 1, 2, 3], [0], [1], [2], [3], [4]]
 
 
 def test_nothing_is_processed_where_nothing_was_loaded() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from rectify.images import read_image
+from rectify.images import check_image, read_image
 from train.metrics import normalize
 from train.output import complain, progress
 
@@ -74,26 +74,9 @@ class Crop:
     error: str | None = None
 
 
-def read_crops(
-    reader: Reader, wanted: Callable[[str], bool] | None = None, prepare: Prepare | None = None
-) -> Iterator[Crop]:
-    """Every sample in order, a bad one as a ``Crop`` with an error.
-
-    Args:
-        reader: one LMDB.
-        wanted: told the label, says whether to read the sample at all; None reads all.
-        prepare: applied to each decoded image.
-    """
-    for crop in labels(reader, wanted):
-        try:
-            yield crop if crop.error else replace(crop, image=read_crop(reader, crop.number, prepare))
-        except (ValueError, OSError) as error:
-            yield replace(crop, error=str(error))
-
-
 def held_back(reader: Reader) -> Iterator[Crop]:
-    """``read_crops`` of the samples that the trainings leave out, those whose labels keep nothing excepted; with a
-    progress bar, and bad ones named on stderr."""
+    """The samples that the trainings leave out, those whose labels keep nothing excepted; with a progress bar, and bad
+    ones named on stderr."""
     with progress(reader.folder.name, len(reader)) as bar:
         for index in range(0, len(reader), HOLD_OUT):
             bar.update(index - bar.n)
@@ -106,15 +89,15 @@ def held_back(reader: Reader) -> Iterator[Crop]:
                 complain(error)
 
 
-def labels(reader: Reader, wanted: Callable[[str], bool] | None = None) -> Iterator[Crop]:
-    """The samples that ``read_crops`` would read, still without images; one whose label is bad has an error."""
+def labels(reader: Reader, wanted: Callable[[str], bool]) -> Iterator[Crop]:
+    """The samples whose labels are wanted, still without images; one whose label is bad has an error."""
     for index in range(len(reader)):
         try:
             label = reader.label(index)
         except (ValueError, OSError) as error:
             yield Crop(index + 1, error=str(error))
         else:
-            if wanted is None or wanted(label):
+            if wanted(label):
                 yield Crop(index + 1, label)
 
 
@@ -125,7 +108,14 @@ def read_crop(reader: Reader, number: int, prepare: Prepare | None = None) -> Im
         ValueError: it is missing or not an image.
     """
     image = read_image(reader.image_bytes(number - 1), name=f"{reader.folder}: image-{number:09d}")
-    return prepare(image, number) if prepare else image
+    if prepare is None:
+        return image
+    image = prepare(image, number)
+    try:
+        check_image(image)
+    except ValueError as error:
+        raise ValueError(f"{reader.folder}: image-{number:09d}, turned: {error}") from None
+    return image
 
 
 AnyCrop = TypeVar("AnyCrop", bound=Crop)

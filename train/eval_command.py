@@ -17,6 +17,7 @@ from recognizer.pipeline import Pipeline
 from rectify.orientation import is_available
 from rectify.overlay import draw_overlay
 from rectify.read_command import BUILTIN, DECODERS, check_engine_options
+from rectify.weights_io import find_weights
 from train.causes import CAUSES
 from train.crops import Image, Prepare, Reader, Relabelled, random_rotation, read_crop, set_names
 from train.details import Details, tables
@@ -64,7 +65,8 @@ class Evaluation:
         self.options = options
         if options.any_rotation is None:
             turned = bool(options.rotate) and not options.no_rectify
-            options.any_rotation = turned and is_available(options.weights)
+            rectifies = options.weights is None or "rectifier" in find_weights(options.weights)
+            options.any_rotation = turned and rectifies and is_available(options.weights)
         check_engine_options(options)
         reader = None if options.engine == BUILTIN else load_engine(options.engine)
         make = partial(
@@ -142,14 +144,10 @@ class Evaluation:
                 self.quality[name, ""] = measure(reader, self.rectifier, margin=self.rectifier.margin).summary()
 
     def write(self) -> None:
-        """The table on stdout, and the files that were asked for."""
+        """The files that were asked for, then the table on stdout: nothing is lost where that is closed."""
         header = _header(compared=self.raw_engine is not None)
         rows = [_row(*item) for item in (*self.figures.items(), ("all", self.total.summary()))]
-        print(table(header, rows))
         details = tables(self.details, self.all_details)
-        if self.options.details:
-            for title, columns, cells in details:
-                print(f"\n{title}:\n\n{table(columns, cells) if cells else 'none'}")
         if self.options.json:
             write_json(self.options.json, self._json())
         if self.options.report:
@@ -162,6 +160,10 @@ class Evaluation:
                 )
             sections = [*extra, *self.sections]
             write_text(self.options.report, page("rectify-ocr eval", self._facts(), header, rows, sections))
+        print(table(header, rows))
+        if self.options.details:
+            for title, head, body in details:
+                print(f"\n{title}:\n\n{table(head, body) if body else 'none'}")
 
     def _pictures(self, reader: Reader, outcome: Outcome) -> list[tuple[str, Image]]:
         """What the report shows of a crop."""

@@ -161,8 +161,10 @@ def evaluate(
         KeyError: a crop without a lexicon.
         ValueError: no sample of the set counts, or the engine does not return one answer for each crop.
     """
+    if not len(reader):
+        raise ValueError(f"{reader.folder}: holds no samples")
     tally = Tally(protocol)
-    numbers: dict[int, int] = {}  # of the pictures that wait to be read, by their identity
+    numbers: dict[int, int] = {}  # of the pictures that wait to be read, by their identity; others come in their place
 
     def load(crop: Crop) -> Image:
         if crop.error is not None:
@@ -172,7 +174,7 @@ def evaluate(
         return image
 
     def read(images: Sequence[Image]) -> list[tuple[Answer, Answer | None]]:
-        places = [numbers.pop(id(image)) for image in images]
+        places = [numbers[id(image)] for image in images]
         known = {} if lexicons is None else {"lexicons": [lexicons[number] for number in places]}
         start = time.perf_counter()
         answers = ask(partial(engine, **known), images)
@@ -197,7 +199,8 @@ def _outcome(entry: Streamed[Crop, tuple[Answer, Answer | None]], compared: bool
     """What became of a crop, from what it was read as, rectified and raw."""
     crop = entry.item
     if entry.result is None:
-        return Outcome(crop.number, crop.label, raw_text="" if compared else None, error=str(entry.error))
+        reason = str(entry.error) if entry.image is None else f"image-{crop.number:09d}: {entry.error}"
+        return Outcome(crop.number, crop.label, raw_text="" if compared else None, error=reason)
     truth = normalize(crop.label, protocol)
     (text, confidence), raw = entry.result
     raw_text, raw_confidence = raw or (None, 0.0)

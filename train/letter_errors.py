@@ -19,6 +19,8 @@ _CLOSE = 1e-3
 """Of the word's half length and height: how exactly a place in the rectified image must be found."""
 _BORDER = 33
 """Points along each side of the sampled frame."""
+_FRAMES = 9
+"""From the canonical one to the sampled one, where that is larger."""
 _LETTER = (12, 16)
 """Points along and across a letter's box, each in the middle of its part of it."""
 
@@ -100,8 +102,14 @@ def _cut_off(points: Points, truth: WordGeometry, rows: int, cols: int, margin: 
     x = columns.mean(1, keepdims=True) + np.diff(columns) / 2 * pixel_centers(along)
     y = lines.mean(1, keepdims=True) + np.diff(lines) / 2 * pixel_centers(across)
     boxes = np.stack(np.broadcast_arrays(x[:, None, :], y[:, :, None]), axis=-1)
-    frame = _border_basis(rows, cols, extent_of(margin)) @ points
-    outside = ~is_inside(truth.map(boxes.reshape(-1, 2)), frame).reshape(len(columns), -1)
+    places = truth.map(boxes.reshape(-1, 2))
+    # Far from the control points the border may cross itself, and what lies in the loop is shown all the same: by one
+    # of the frames between.
+    wide = np.array(extent_of(margin))
+    narrow = np.minimum(wide, 1.0)
+    frames = {tuple((narrow + share * (wide - narrow)).tolist()) for share in np.linspace(0, 1, _FRAMES)}
+    shown = [is_inside(places, _border_basis(rows, cols, frame) @ points) for frame in frames]
+    outside = ~np.any(shown, axis=0).reshape(len(columns), -1)
     areas = np.diff(columns)[:, 0] * np.diff(lines)[:, 0]
     return float(100 * (outside.mean(1) * areas).sum() / areas.sum())
 
@@ -116,7 +124,7 @@ def is_inside(points: Points, polygon: Points) -> NDArray[np.bool_]:
     return np.asarray((across & (x < crossing)).sum(1) % 2 == 1)
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=64)
 def _border_basis(rows: int, cols: int, extent: tuple[float, float]) -> NDArray[np.float64]:
     """Of the sampled frame's border, once around."""
     line = np.linspace(-1, 1, _BORDER)[:-1]

@@ -32,7 +32,14 @@ def number(value: float | None, digits: int) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write beside the target and move into place, so that a killed run leaves the old file whole."""
+    """Write beside the target and move into place, so that a killed run leaves the old file whole.
+
+    The target of a link is written, and what is no file, such as /dev/stdout, is written to directly.
+    """
+    path = Path(os.path.realpath(path))
+    if path.exists() and not path.is_file():
+        path.write_text(text, encoding="utf-8")
+        return
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         beside.write_text(text, encoding="utf-8")

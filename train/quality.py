@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -15,7 +15,7 @@ from rectify.conventions import MARGIN, Points, to_pixels
 from rectify.folds import folds_over
 from rectify.rectifier import LEAST_BEND
 from rectify.strength import bend_strength
-from train.crops import Crop, Image, Reader, batches, read_crops
+from train.crops import Crop, Image, Reader, batches, read_crop
 from train.letter_errors import LetterErrors, letter_errors
 from train.shape_errors import (
     QuadErrors,
@@ -179,7 +179,7 @@ def _add(
     """Measure one word."""
     assert word.image is not None
     quality.folds.append(bool(folds_over(points[None], *grid)[0]))
-    quality.outsides.append(float(share_outside(points[None], *grid)[0]))
+    quality.outsides.append(float(share_outside(points[None], *grid, margin)[0]))
     quality.strengths.append(bend_strength(to_pixels(points, word.image.shape[1::-1]), *grid))
     if word.truth is not None:
         quality.words.append(word_errors(points, word.truth, *grid))
@@ -196,14 +196,13 @@ class _Word(Crop):
 
 def _words(reader: Reader) -> Iterator[_Word]:
     """Every crop with its true map, if it has one; one whose geometry is damaged is bad."""
-    for crop in read_crops(reader):
-        word = _Word(crop.number, crop.label, crop.image, crop.error)
+    for number in range(1, len(reader) + 1):
         try:
-            geometry = None if word.image is None else reader.geometry(word.number - 1)
-            truth = WordGeometry.of(geometry, f"{reader.folder}: geometry-{word.number:09d}")
-            yield replace(word, truth=truth)
-        except ValueError as error:
-            yield replace(word, image=None, error=str(error))
+            image = read_crop(reader, number)
+            truth = WordGeometry.of(reader.geometry(number - 1), f"{reader.folder}: geometry-{number:09d}")
+            yield _Word(number, image=image, truth=truth)
+        except (ValueError, OSError) as error:
+            yield _Word(number, error=str(error))
 
 
 def _mean(values: Sequence[float]) -> float | None:

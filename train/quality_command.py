@@ -37,7 +37,8 @@ LEGEND = {
     "IoU": "of text outline and quad",
     "fold %": "% of the crops on which the spline folds over",
     "strength": "how far a word is from lying straight in its crop, % of the text height, median",
-    "bent %": f"% of the crops with a strength from {LEAST_BEND:g}, which other engines get rectified",
+    "bent %": f"% of the crops with a strength from {LEAST_BEND:g}; other engines get these rectified, and those that "
+    "the word fills little of",
     "outside %": "% of the rectified image's area, margin included, that repeats the crop's border",
 }
 """What each column of the table says."""
@@ -113,12 +114,12 @@ def main(argv: Sequence[str]) -> int:
                 break
     if figures:
         header, rows = quality_table(figures)
-        print(table(header, rows))
         if options.json:
             write_json(options.json, _json(figures, locators))
         if options.report:
             facts = ["margins {:g} and {:g}".format(*margin), *legend(header)]
             write_text(options.report, page("rectify-ocr quality", facts, header, rows, []))
+        print(table(header, rows))
     return int(failed or any(values.bad for values in figures.values()))
 
 

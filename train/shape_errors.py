@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from data.quads import Quad
 from data.synth.geometry import WordGeometry, project
-from rectify.conventions import TEXT_EXTENT, Points, canonical_points, grid_points, to_pixels
-from rectify.folds import sampled_places
+from rectify.conventions import MARGIN, TEXT_EXTENT, Points, canonical_points, extent_of, grid_points, to_pixels
 from rectify.shape import text_shape
 from rectify.tps import text_outline, tps_basis
 
@@ -24,6 +23,8 @@ _SAMPLES = 33
 """Points along each line that is measured."""
 _TEXT_GRID = (33, 9)
 """Points (along, across) all over the text."""
+_FRAME_GRID = (65, 33)
+"""The same all over the rectified image."""
 _RASTER = 1024
 """Pixels of the longer side on which polygons are compared."""
 _OUTWARDS = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])
@@ -69,13 +70,15 @@ def flatten_points(points: Points, truth: WordGeometry) -> NDArray[np.float64]:
     return np.stack([x / (truth.length / 2), y * 2], axis=1)
 
 
-def share_outside(points: Points, rows: int, cols: int) -> NDArray[np.float64]:
+def share_outside(points: Points, rows: int, cols: int, margin: tuple[float, float] = MARGIN) -> NDArray[np.float64]:
     """% of the rectified image's area, margin included, that lies outside of the crop and repeats its border (N,).
 
     Args:
         points: (N, rows·cols, 2), normalised.
+        margin: space around the word in the rectified image, see ``Rectifier``.
     """
-    return np.asarray(100 * (np.abs(sampled_places(points, rows, cols)) > 1).any(1).mean((1, 2)))
+    places = _frame_basis(rows, cols, extent_of(margin)) @ points
+    return np.asarray(100 * (np.abs(places) > 1 + 1e-9).any(2).mean(1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,6 +169,13 @@ def _text_points() -> NDArray[np.float64]:
     """Points of the canonical frame all over the text."""
     along, across = (np.linspace(-side, side, count) for side, count in zip(TEXT_EXTENT, _TEXT_GRID, strict=True))
     return grid_points(along, across)
+
+
+@lru_cache(maxsize=16)
+def _frame_basis(rows: int, cols: int, extent: tuple[float, float]) -> NDArray[np.float64]:
+    """Of points all over a rectified image."""
+    along, across = (np.linspace(-side, side, count) for side, count in zip(extent, _FRAME_GRID, strict=True))
+    return tps_basis(grid_points(along, across), rows, cols)
 
 
 @lru_cache(maxsize=16)

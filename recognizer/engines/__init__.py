@@ -12,6 +12,8 @@ from types import ModuleType
 from typing import Any, Protocol
 
 from rectify.images import Image
+from rectify.shape import resize
+from rectify.stream import BatchError
 
 Answer = tuple[str, float]
 """What an engine makes of a crop: a text and its confidence, 0..1."""
@@ -25,6 +27,9 @@ class Engine(Protocol):
 
     def __call__(self, crops: Sequence[Image], /) -> Sequence[Answer]: ...
 
+
+MOST_ELONGATED = 64
+"""Times the shorter side that the longer one of a crop for an engine has at most."""
 
 ENGINES = {
     "rapidocr": "recognizer.engines.rapidocr_engine",
@@ -67,15 +72,29 @@ def load_engine(name: str, threads: int = 1) -> Engine:
 def ask(engine: Engine, crops: Sequence[Image]) -> list[Answer]:
     """The engine's answers to crops; it is not called for none.
 
+    Crops that no word fills, longer than ``MOST_ELONGATED`` times their other side, are squeezed to that: engines that
+    bring all crops to one height would ask for any amount of memory.
+
     Raises:
+        BatchError: the engine failed.
         ValueError: it did not return one (text, confidence) for each crop.
     """
-    answers = list(engine(crops)) if crops else []
+    try:
+        answers = list(engine([_squeezed(crop) for crop in crops])) if crops else []
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise BatchError(f"the engine failed: {reason}") from error
     if len(answers) != len(crops):
         raise ValueError(
             f"the engine returned {len(answers)} answers for {len(crops)} crops, it must return one for each"
         )
     return [_checked(answer) for answer in answers]
+
+
+def _squeezed(crop: Image) -> Image:
+    height, width = crop.shape[:2]
+    size = min(width, MOST_ELONGATED * height), min(height, MOST_ELONGATED * width)
+    return crop if size == (width, height) else resize(crop, size)
 
 
 def _checked(answer: Any) -> Answer:

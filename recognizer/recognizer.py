@@ -29,6 +29,8 @@ ATTENTION, ATTENTION_BEAM, BOTH = "attention", "attention-beam", "both"
 """Names of the decoders that read with the attention head: alone, alone by beam search, or beside the CTC head."""
 SURE = 0.9
 """Confidence from which nobody else is asked: the attention head costs half as much again as CTC alone."""
+CERTAIN = 0.98
+"""Confidence of CTC from which the language is not asked either. Below it weighs what CTC saw at its one look."""
 LEGIBLE = 0.01
 """Confidence of the heads from which the language network is asked: of nothing seen it would make a word all the same.
 None of the training words below was read."""
@@ -217,6 +219,7 @@ class Recognizer:
             return self._attend(self._attention, features[0])
         readings = self._readings(logits, None)
         unsure = _unsure(readings)
+        doubtful = [index for index, reading in enumerate(readings) if SURE <= reading.confidence < CERTAIN]
         if self._attention and unsure:
             for index, reading in zip(unsure, self._attend(self._attention, features[0][unsure]), strict=True):
                 readings[index] = max(reading, readings[index], key=lambda one: one.confidence)
@@ -224,6 +227,8 @@ class Recognizer:
         unsure = [index for index in unsure if readings[index].confidence >= LEGIBLE]
         if self._language and unsure:
             self._weigh(self._language, self.looks(images[unsure], logits[unsure]), unsure, readings)
+        if self._language and doubtful:
+            self._weigh(self._language, [log_softmax(logits[doubtful])], doubtful, readings)
         return readings
 
     def looks(self, images: NDArray[np.uint8], logits: NDArray[np.float32] | None = None) -> list[NDArray[np.float64]]:

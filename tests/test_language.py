@@ -148,6 +148,9 @@ def test_weights_with_a_language_are_read_with_it(exported: Path, monkeypatch: p
     longest = Recognizer(exported).read(pictures)
     assert len(longest[0].text) == max(len(text) for text in choice.texts) > len(plain[0].text)
     monkeypatch.setattr("recognizer.recognizer.SURE", 0.0)
+    monkeypatch.setattr(Recognizer, "looks", None)
+    assert Recognizer(exported).read(pictures) != plain  # nearly sure: what was seen at the one look is weighed
+    monkeypatch.setattr("recognizer.recognizer.CERTAIN", 0.0)
     assert Recognizer(exported).read(pictures) == plain
 
 

@@ -89,8 +89,10 @@ def cut_words(images: Sequence[Image], labels: Sequence[str], pipeline: Pipeline
             continue
         frames = log_softmax(recognizer.logits(reading.crop[None])[0])
         found = align(frames, recognizer.charset.encode(label))
+        if found is None or found.seen.min() < SEEN:
+            continue
         flat = fit(flatten(image, reading.control_points, reading.rows, reading.cols))
-        if found is not None and found.seen.min() >= SEEN and len(flat) >= LEAST_ROWS:
+        if len(flat) >= LEAST_ROWS:
             words.append(CutWord(flat, label, _cuts(flat, found.places / len(frames))))
     return words
 
@@ -159,8 +161,8 @@ class Splicer:
 
     def _met(self, group: Sequence[int], rng: Rng) -> list[Piece]:
         """The beginning of one word, and the end of another that looks like it."""
-        first, length = self._drawn(group, rng)
-        beginning = Piece(first, 0, int(rng.integers(1, length + 1)))
+        first = group[int(rng.integers(len(group)))]
+        beginning = Piece(first, 0, int(rng.integers(1, len(self._words[first].label) + 1)))
         others = [
             word for word in rng.choice(group, min(COMPARED, len(group)), replace=False).tolist() if word != first
         ]
@@ -168,10 +170,6 @@ class Splicer:
         length = len(self._words[second].label)
         end = Piece(second, int(rng.integers(0, length)), length)
         return [beginning, end] if beginning.stop + end.stop - end.start <= MOST_LETTERS else []
-
-    def _drawn(self, group: Sequence[int], rng: Rng) -> tuple[int, int]:
-        word = group[int(rng.integers(len(group)))]
-        return word, len(self._words[word].label)
 
     def _alike(self, choices: Sequence[Sequence[Piece]], rng: Rng) -> list[Piece]:
         """One piece of each kind, of different words that look like the first; none where there are too few."""

@@ -61,7 +61,7 @@ def unfolded(points: Points, rows: int, cols: int, earlier: Points | None = None
     return result
 
 
-def sampled_places(points: Points, rows: int, cols: int, grid: tuple[int, int] = FOLD_GRID) -> Points:
+def _sampled_places(points: Points, rows: int, cols: int, grid: tuple[int, int]) -> Points:
     """Where splines (N, K, 2) take a grid of so many points (along, across) over the canonical frame: (N, 2, across,
     along), planes of x and y."""
     planes = points.transpose(0, 2, 1) @ _basis(rows, cols, grid, points.dtype)
@@ -70,7 +70,7 @@ def sampled_places(points: Points, rows: int, cols: int, grid: tuple[int, int] =
 
 def _jacobians(points: Points, rows: int, cols: int, grid: tuple[int, int]) -> Points:
     """At the first and at the last corner of every cell of a grid: (N, 2·cells)."""
-    places = sampled_places(points, rows, cols, grid)
+    places = _sampled_places(points, rows, cols, grid)
     right, down = np.diff(places, axis=3), np.diff(places, axis=2)
     first = _cross(right[:, :, :-1], down[:, :, :, :-1])
     last = _cross(right[:, :, 1:], down[:, :, :, 1:])

@@ -94,10 +94,10 @@ def main(argv: list[str]) -> int:
     arguments = parser.parse_intermixed_args(argv)
     if not arguments.images:
         parser.error("name at least one IMAGE, or - for standard input")
-    outputs = [folder for folder in (arguments.output, arguments.overlay, arguments.attention) if folder]
     inputs = {_key(Path(image)) for image in arguments.images if os.path.isdir(image)}
-    if inputs and (mixed := next((folder for folder in outputs if _key(folder) in inputs), None)):
-        parser.error(f"{mixed} is read from: results in it would be read as pictures the next time")
+    for folder in _output_folders(arguments):
+        if _key(folder) in inputs:
+            parser.error(f"{folder} is read from: results in it would be read as pictures the next time")
     if arguments.engine == NONE and not (arguments.output or arguments.overlay or arguments.json):
         parser.error("--engine none reads nothing: say what to do with -o DIR, --overlay DIR or --json")
     # The products are small, and more BLAS threads cost their start. Before the first import of numpy.
@@ -167,6 +167,10 @@ def build_parser() -> argparse.ArgumentParser:
     add("-q", "--quiet", action="store_true", help="no progress bar")
     add("--version", action=_Version, nargs=0, help="print the version")
     return parser
+
+
+def _output_folders(arguments: argparse.Namespace) -> list[Path]:
+    return [folder for folder in (arguments.output, arguments.overlay, arguments.attention) if folder]
 
 
 class _Version(argparse.Action):
@@ -285,7 +289,7 @@ class _Run:
         """Files that no result may replace."""
         self.numbers: Counter[tuple[Path, str]] = Counter()
         """Results by the name that they were to have."""
-        self.outputs = [folder for folder in (arguments.output, arguments.overlay, arguments.attention) if folder]
+        self.outputs = _output_folders(arguments)
         self.plain = len(arguments.images) == 1 and not os.path.isdir(arguments.images[0])
         """One picture prints its text alone; what a folder prints does not depend on how many it holds."""
 

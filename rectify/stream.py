@@ -71,11 +71,14 @@ def stream(
         images = [entry.image for entry in group if entry.image is not None]
         results = iter(_processed(process, images) if images else ())
         for entry in group:
-            result = None if entry.image is None else next(results)
+            if entry.image is None:
+                yield entry
+                continue
+            result = next(results)
             if isinstance(result, BatchError):
                 yield Streamed(entry.item, entry.image, error=result)
             else:
-                yield entry if entry.image is None else Streamed(entry.item, entry.image, result)
+                yield Streamed(entry.item, entry.image, result)
 
 
 def _processed(

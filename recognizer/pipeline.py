@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recognizer.engines import Engine, ask, load_engine, margin_for
+from recognizer.engines import Engine, ask, framing_for, load_engine
 from recognizer.lexicon import Lexicon
 from recognizer.recognizer import AUTO, Reading, Recognizer
-from rectify.conventions import MARGIN, canonical_points, to_pixels
+from rectify.conventions import canonical_points, to_pixels
+from rectify.framing import Framing
 from rectify.images import Image, check_image, check_images
 from rectify.orientation import TURNS, is_tall
 from rectify.rectifier import Rectified, Rectifier
@@ -75,8 +76,7 @@ class Pipeline:
             side, and keeps the surest text.
         engine: who reads, instead of the built-in recogniser: a name in ``engines.ENGINES``, or any callable that
             takes RGB crops (H, W, 3) uint8 and returns a (text, confidence) for each.
-        margin: space around the word in what another engine gets, see ``Rectifier``. None takes what suits the engine,
-            see ``engines.margin_for``.
+        framing: how words are cut out for another engine. None takes what suits it, see ``engines.framing_for``.
 
     Raises:
         FileNotFoundError, ValueError: no weights there, no such decoder or engine, or a lexicon for another engine.
@@ -91,7 +91,7 @@ class Pipeline:
         batch_size: int = 32,
         decoder: str = AUTO,
         engine: str | Engine | None = None,
-        margin: tuple[float, float] | None = None,
+        framing: Framing | None = None,
         lexicon: Lexicon | None = None,
         any_rotation: bool = False,
     ) -> None:
@@ -110,8 +110,8 @@ class Pipeline:
         self.rectifier: Rectifier | None = None
         if usable:
             turned = any_rotation or (False if self._engine is None else None)
-            suited = MARGIN if builtin else margin or margin_for(engine)
-            self.rectifier = Rectifier(weights, threads, suited, any_rotation=turned)
+            suited = Framing() if builtin else framing or framing_for(engine)
+            self.rectifier = Rectifier(weights, threads, **asdict(suited), any_rotation=turned)
         self.batch_size = batch_size
 
     @property

@@ -10,14 +10,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rectify.framing import Framing
     from rectify.network import LocalizationNetwork, SpatialTransformer
     from rectify.rectifier import Rectified, Rectifier
 
 __version__ = "0.1.0"
 
-__all__ = ["LocalizationNetwork", "Rectified", "Rectifier", "SpatialTransformer"]
+__all__ = ["Framing", "LocalizationNetwork", "Rectified", "Rectifier", "SpatialTransformer"]
 
 _HOMES = {
+    "Framing": "rectify.framing",
     "LocalizationNetwork": "rectify.network",
     "Rectified": "rectify.rectifier",
     "Rectifier": "rectify.rectifier",

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from rectify.conventions import Points, canonical_points
 from rectify.images import Image
 from rectify.shape import resize
-from rectify.tps import text_outline, tps_basis
+from rectify.tps import text_outline, tps_map
 
 TARGET_WIDTH, TARGET_HEIGHT = 960, 360
 """Small crops are enlarged to about this, so that the lines do not hide the word."""
@@ -79,9 +79,9 @@ def _grid_curves(points: Points, rows: int, cols: int) -> list[Points]:
     steps = np.linspace(-1, 1, 65)
     curves: list[Points] = []
     for y in canonical[:, 0, 1]:
-        curves.append(tps_basis(np.column_stack([steps, np.full_like(steps, y)]), rows, cols) @ points)
+        curves.append(tps_map(np.column_stack([steps, np.full_like(steps, y)]), points, rows, cols))
     for x in canonical[0, :, 0]:
-        curves.append(tps_basis(np.column_stack([np.full_like(steps, x), steps]), rows, cols) @ points)
+        curves.append(tps_map(np.column_stack([np.full_like(steps, x), steps]), points, rows, cols))
     return curves
 
 

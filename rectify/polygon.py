@@ -18,7 +18,7 @@ from rectify.conventions import TEXT_EXTENT, Points, canonical_points, extent_of
 from rectify.images import PHOTO_PIXELS, Image, check_image
 from rectify.rectified import Rectified
 from rectify.shape import frame_size, outline_shape
-from rectify.tps import tps_basis
+from rectify.tps import tps_map
 from rectify.warp import Place, warp_along
 
 NO_MARGIN = (0.0, 0.0)
@@ -69,7 +69,7 @@ class Placement:
             points: (rows·cols, 2) control points of the spline, in this placement's canonical frame.
         """
         points = np.asarray(points, np.float64)
-        return Placement(lambda canonical: self.place(tps_basis(canonical, rows, cols) @ points))
+        return Placement(lambda canonical: self.place(tps_map(canonical, points, rows, cols)))
 
 
 def rectify_polygons(

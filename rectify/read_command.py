@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TextIO, TypeAlias
 
 if TYPE_CHECKING:
     from rectify.conventions import Points
+    from rectify.framing import Framing
     from rectify.images import Image
     from rectify.stream import Streamed
 
@@ -76,8 +77,8 @@ class Result:
     rows: int
     cols: int
     rectified: bool
-    margin: tuple[float, float]
-    """Space around the word in the straightened crop, see ``Rectifier``."""
+    framing: Framing
+    """How the straightened crop is cut out."""
     text: str | None = None
     """None where nothing was to be read."""
     confidence: float | None = None
@@ -205,17 +206,15 @@ def check_engine_options(arguments: argparse.Namespace) -> None:
 
 def _reading_engine(arguments: argparse.Namespace) -> Reader:
     """Rectify, then read, with the project's recogniser or another engine."""
-    from rectify.conventions import MARGIN
-
     module = importlib.import_module("recognizer.pipeline")
     builtin = arguments.engine == BUILTIN
-    margin = tuple(arguments.margin or (MARGIN if builtin else module.margin_for(arguments.engine)))
+    framing = _own_framing(arguments) if builtin else module.framing_for(arguments.engine, arguments.margin)
     pipeline = module.Pipeline(
         arguments.weights,
         rectify=not arguments.no_rectify,
         decoder=DECODERS[arguments.decoder],
         engine=None if builtin else arguments.engine,
-        margin=margin,
+        framing=framing,
         lexicon=_lexicon(arguments.lexicon),
         any_rotation=arguments.any_rotation,
     )
@@ -230,7 +229,7 @@ def _reading_engine(arguments: argparse.Namespace) -> Reader:
 
     def read(images: Sequence[Image]) -> list[Result]:
         return [
-            Result(r.control_points, r.rows, r.cols, r.rectified, margin, r.text, r.confidence, drawn(r.crop))
+            Result(r.control_points, r.rows, r.cols, r.rectified, framing, r.text, r.confidence, drawn(r.crop))
             for r in pipeline(list(images))
         ]
 
@@ -242,25 +241,32 @@ def _lexicon(path: str | None) -> object:
     return importlib.import_module("recognizer.lexicon").Lexicon.read(path) if path else None
 
 
+def _own_framing(arguments: argparse.Namespace) -> Framing:
+    """How words are cut out where no other engine reads them."""
+    from rectify.framing import Framing
+
+    return Framing(tuple(arguments.margin)) if arguments.margin else Framing()
+
+
 def _no_engine(arguments: argparse.Namespace) -> Reader:
     """Rectify only."""
-    from rectify.conventions import MARGIN, canonical_points, to_pixels
+    from rectify.conventions import canonical_points, to_pixels
     from rectify.rectifier import Rectifier
 
-    margin = tuple(arguments.margin or MARGIN)
+    framing = _own_framing(arguments)
     rectifier = None
     if not arguments.no_rectify:
-        rectifier = Rectifier(arguments.weights, margin=margin, any_rotation=arguments.any_rotation or None)
+        rectifier = Rectifier(arguments.weights, margin=framing.margin, any_rotation=arguments.any_rotation or None)
 
     def read(images: Sequence[Image]) -> list[Result]:
         if rectifier is None:
             corners = canonical_points(2, 2)
-            return [Result(to_pixels(corners, image.shape[1::-1]), 2, 2, False, margin) for image in images]
+            return [Result(to_pixels(corners, image.shape[1::-1]), 2, 2, False, framing) for image in images]
         results = []
         for points, image in zip(rectifier.locate(images), images, strict=True):
             points = to_pixels(points, image.shape[1::-1])
             _, bent = rectifier.judge(image, points)
-            results.append(Result(points, rectifier.rows, rectifier.cols, bent, margin))
+            results.append(Result(points, rectifier.rows, rectifier.cols, bent, framing))
         return results
 
     return read
@@ -339,7 +345,8 @@ class _Run:
 
         points, rows, cols = result.control_points, result.rows, result.cols
         # A crop that was left alone is saved as it is.
-        straight = partial(flatten, margin=result.margin) if result.rectified else _as_it_is
+        cut = partial(flatten, margin=result.framing.margin, least_height=result.framing.least_height)
+        straight = cut if result.rectified else _as_it_is
         pictures = [
             (folder, partial(make, image, points, rows, cols))
             for folder, make in ((self.arguments.output, straight), (self.arguments.overlay, draw_overlay))

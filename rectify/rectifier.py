@@ -14,6 +14,7 @@ from rectify.conventions import MARGIN, extent_of, to_pixels
 from rectify.engine import Engine, load_engine, pick_config
 from rectify.families import ThinPlateSpline
 from rectify.folds import unfolded
+from rectify.framing import LEAST_BEND, Framing
 from rectify.images import MAX_SIDE, Image, check_images
 from rectify.orientation import SURE, TURNS, Orientation, is_tall, view
 from rectify.polygon import NO_MARGIN, Placement, flatten_placement, place_polygons
@@ -32,10 +33,6 @@ it was trained on."""
 
 BATCH = 64
 """Thumbnails in one call of the network."""
-
-LEAST_BEND = 12.0
-"""Strength (see ``strength.bend_strength``) below which other engines read a crop as well as it is. Measured by
-``python -m train.tune_harmless``."""
 
 LEAST_FILL = 0.5
 """A word that fills no more of its crop, with the margin around it, is cut out in any case."""
@@ -57,6 +54,9 @@ class Rectifier:
             below. The default is what this project's recogniser was trained with; other engines may like more.
         least_bend: crops whose word is less bent (``Rectified.strength``) are left as they are, if it fills them. 0
             flattens each.
+        least_height: rows that a result has if it can; smaller words are sampled finer than their source, up to
+            ``shape.FINEST`` times. 0 keeps the resolution of the source. It is for engines that enlarge small crops:
+            what they enlarge was then not interpolated before at the coarser resolution.
         any_rotation: True finds out first by how many quarter turns each crop is turned, upside down included. None
             does so for tall crops only, which may hold a word that runs up or down, as far as a network for it is
             installed. False expects all crops upright.
@@ -72,10 +72,9 @@ class Rectifier:
         margin: tuple[float, float] = MARGIN,
         least_bend: float = LEAST_BEND,
         any_rotation: bool | None = None,
+        least_height: int = 0,
     ) -> None:
-        extent_of(margin)  # refused before the first picture
-        self.margin = margin
-        self.least_bend = least_bend
+        self.framing = Framing(margin, least_bend, least_height)
         file = select_weights(weights, "rectifier", __file__)
         self._engine: Engine = load_engine(file, threads, _build_network)
         config = self._engine.config
@@ -242,7 +241,7 @@ class Rectifier:
         if refine:
             placements = self._refined(image, placements)
         if margin is None:
-            margin = self.margin if refine else NO_MARGIN
+            margin = self.framing.margin if refine else NO_MARGIN
         return [flatten_placement(image, placement, margin) for placement in placements]
 
     def _refined(self, image: Image, placements: list[Placement]) -> list[Placement]:
@@ -257,7 +256,8 @@ class Rectifier:
         points = to_pixels(points, image.shape[1::-1]).astype(np.float32)
         strength, bent = self.judge(image, points)
         if bent:
-            flat = flatten(image, points, self.rows, self.cols, size, self.margin)
+            cut = self.framing.margin, self.framing.least_height
+            flat = flatten(image, points, self.rows, self.cols, size, *cut)
         else:
             flat = resize(image, size) if size else image.copy()
         return Rectified(flat, points, self.rows, self.cols, bent, strength)
@@ -273,15 +273,17 @@ class Rectifier:
         """
         strength = bend_strength(points, self.rows, self.cols)
         x, y = self._direction(points) / image.shape[1::-1]
-        if self.least_bend > 0 and is_tall(image) and x >= abs(y):
+        least_bend = self.framing.least_bend
+        if least_bend > 0 and is_tall(image) and x >= abs(y):
             return strength, False
         upside_down = bool(x < 0)  # lies as straight as upright ones
-        return strength, upside_down or strength >= self.least_bend or self._fill(image, points) <= LEAST_FILL
+        return strength, upside_down or strength >= least_bend or self._fill(image, points) <= LEAST_FILL
 
     def _fill(self, image: Image, points: NDArray[np.float32]) -> float:
         """The share of the crop that the word and its margin take."""
         length, height = text_shape(points.astype(np.float64), self.rows, self.cols)
-        framed = length * (1 + 2 * self.margin[0]) * height * (1 + 2 * self.margin[1])
+        ends, sides = self.framing.margin
+        framed = length * (1 + 2 * ends) * height * (1 + 2 * sides)
         # Rounded, so that half a crop is half of it on every processor.
         return round(float(framed / (image.shape[0] * image.shape[1])), 6)
 
@@ -293,6 +295,7 @@ def flatten(
     cols: int,
     size: tuple[int, int] | None = None,
     margin: tuple[float, float] = MARGIN,
+    least_height: int = 0,
 ) -> Image:
     """A crop sampled flat along known control points.
 
@@ -300,17 +303,23 @@ def flatten(
         image: (H, W) or (H, W, C) uint8.
         points: (rows·cols, 2) in pixels of the image.
         size: (width, height) of the result; None keeps the resolution of the source.
-        margin: space around the word, see ``Rectifier``.
+        margin, least_height: see ``Rectifier``.
     """
-    return warp(image, points, rows, cols, size or natural_size(image, points, rows, cols, margin), extent_of(margin))
+    size = size or natural_size(image, points, rows, cols, margin, least_height)
+    return warp(image, points, rows, cols, size, extent_of(margin))
 
 
 def natural_size(
-    image: Image, points: NDArray[np.float32], rows: int, cols: int, margin: tuple[float, float] = MARGIN
+    image: Image,
+    points: NDArray[np.float32],
+    rows: int,
+    cols: int,
+    margin: tuple[float, float] = MARGIN,
+    least_height: int = 0,
 ) -> tuple[int, int]:
     """Size (width, height) at which a flat word keeps the resolution of its source, see ``shape.frame_size``."""
     length, height = text_shape(points.astype(np.float64), rows, cols)
-    return frame_size(image, length, height, margin)
+    return frame_size(image, length, height, margin, least_height)
 
 
 def _build_network(config: Mapping[str, Any]) -> nn.Module:

@@ -14,7 +14,10 @@ from rectify.images import MAX_SIDE, Image
 from rectify.tps import text_outline
 
 MAX_ENLARGEMENT = 4
-"""A rectified image has at most this many times the pixels of its source."""
+"""A rectified image has at most this many times the pixels of its source, before it is sampled finer."""
+
+FINEST = 2.0
+"""Pixels of a rectified image for each of its source, along an axis, where small words are sampled finer."""
 
 
 def resize(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -77,7 +80,9 @@ def outline_shape(outline: Points) -> tuple[Any, Any]:
     return length, height
 
 
-def frame_size(image: Image, length: float, height: float, margin: tuple[float, float] = MARGIN) -> tuple[int, int]:
+def frame_size(
+    image: Image, length: float, height: float, margin: tuple[float, float] = MARGIN, least_height: int = 0
+) -> tuple[int, int]:
     """Size (width, height) at which a flat word keeps the resolution of its source.
 
     At most ``MAX_ENLARGEMENT`` times the pixels of the source, whatever its shape is.
@@ -85,13 +90,14 @@ def frame_size(image: Image, length: float, height: float, margin: tuple[float, 
     Args:
         image: the source.
         length, height: of the text outline in pixels of the source.
-        margin: space around the word, see ``Rectifier``.
+        margin, least_height: see ``Rectifier``.
     """
     sides = np.array([length * (1 + 2 * margin[0]), height * (1 + 2 * margin[1])])
     largest = MAX_ENLARGEMENT * image.shape[0] * image.shape[1]
     sides *= min(1.0, np.sqrt(largest / max(sides.prod(), 1.0)))
+    sides *= min(FINEST, max(1.0, least_height / max(sides[1], 1.0)))
     # A side that is cut to the longest possible, or raised to a pixel, is a degenerate set of points anyway.
-    width, tall = np.clip(np.rint(sides), 1, min(MAX_SIDE, largest)).astype(int)
+    width, tall = np.clip(np.rint(sides), 1, min(MAX_SIDE, FINEST * largest)).astype(int)
     return int(width), int(tall)
 
 

@@ -27,12 +27,24 @@ def tps_basis(points: Array, rows: int, cols: int) -> Array:
     Source: Bookstein, "Principal Warps", PAMI 1989; the inverse of its system is taken once, here, because the
     canonical points never move (Shi et al., RARE, CVPR 2016, section 3.1.2).
     """
-    xp = namespace(points)
-    if xp is np:
+    if namespace(points) is np:
         points = np.asarray(points, np.float64)
-    radial = _radial(points, like(points, canonical_points(rows, cols)))
-    features = xp.concatenate([radial, xp.ones_like(points[..., :1]), points], axis=-1)
+    features = _features(points, rows, cols)
     return features @ like(points, _coefficients(rows, cols))
+
+
+def tps_map(points: Array, control_points: Array, rows: int, cols: int) -> Array:
+    """``tps_basis(points, rows, cols) @ control_points`` for points that are asked about once: several times as fast.
+
+    Args:
+        points: (..., M, 2) points of the canonical frame, normalised.
+        control_points: (..., rows·cols, C).
+
+    Returns:
+        (..., M, C) of the points' dtype.
+    """
+    weights = like(control_points, _coefficients(rows, cols)) @ control_points
+    return _features(points, rows, cols) @ like(points, weights)
 
 
 @lru_cache(maxsize=64)
@@ -136,6 +148,13 @@ def _coefficients(rows: int, cols: int) -> Points:
     system[:count, count:] = affine
     system[count:, :count] = affine.T
     return np.linalg.inv(system)[:, :count]
+
+
+def _features(points: Array, rows: int, cols: int) -> Array:
+    """What the spline is a weighted sum of (..., rows·cols + 3): distances to the canonical points, 1, x and y."""
+    xp = namespace(points)
+    radial = _radial(points, like(points, canonical_points(rows, cols)))
+    return xp.concatenate([radial, xp.ones_like(points[..., :1]), points], axis=-1)
 
 
 def _radial(a: Array, b: Array) -> Array:

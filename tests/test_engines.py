@@ -17,9 +17,9 @@ import pytest
 from data.writer import LmdbWriter
 from helpers import noise, save_recognizer, save_rectifier
 from recognizer import Pipeline
-from recognizer.engines import ENGINES, MARGINS, Answer, ask, load_engine, margin_for
+from recognizer.engines import ENGINES, FRAMINGS, Answer, ask, framing_for, load_engine
 from recognizer.engines.tesseract_engine import parse_table
-from rectify import Rectifier, cli, read_command
+from rectify import Framing, Rectifier, cli, read_command
 from rectify.conventions import MARGIN, canonical_points
 from rectify.images import Image, read_image
 from train import eval_command
@@ -268,7 +268,7 @@ def test_a_callable_gets_the_straightened_crop_at_full_resolution(weights: Path)
         return [("word", 0.25)] * len(crops)
 
     image = noise(60, 160, 3)
-    reading = Pipeline(weights, engine=engine, margin=MARGIN).read(image)
+    reading = Pipeline(weights, engine=engine, framing=Framing()).read(image)
     assert (reading.text, reading.confidence, reading.rectified, reading.size) == ("word", 0.25, True, (160, 60))
     np.testing.assert_array_equal(seen, [image[:, :80]])
     assert reading.crop is seen[0]
@@ -279,7 +279,8 @@ def test_a_callable_gets_wider_margins_by_default(tmp_path: Path) -> None:
     weights = save_rectifier(tmp_path / "rectifier.onnx", 0.5 * canonical_points(5, 5))
     image = noise(60, 160, 3)
     reading = Pipeline(weights, engine=lambda crops: [("", 0.0)]).read(image)
-    np.testing.assert_array_equal(reading.crop, Rectifier(weights, margin=margin_for(None)).rectify(image).image)
+    wider = Rectifier(weights, margin=framing_for(None).margin)
+    np.testing.assert_array_equal(reading.crop, wider.rectify(image).image)
     narrower = Rectifier(weights).rectify(image).image
     assert reading.crop.shape[0] > narrower.shape[0]
     assert reading.crop.shape[1] > narrower.shape[1]
@@ -289,8 +290,8 @@ def test_an_engine_gets_the_margin_that_was_measured_with_it(weights: Path, monk
     monkeypatch.setattr("recognizer.pipeline.load_engine", lambda name, threads: lambda crops: [("", 0.0)] * len(crops))
     for name in ENGINES:
         rectifier = Pipeline(weights, engine=name).rectifier
-        assert rectifier is not None and rectifier.margin == MARGINS.get(name, margin_for(None))
-    assert set(MARGINS) <= set(ENGINES)
+        assert rectifier is not None and rectifier.framing == FRAMINGS.get(name, framing_for(None))
+    assert set(FRAMINGS) <= set(ENGINES)
 
 
 def test_without_rectification_a_callable_gets_the_crop_untouched(weights: Path) -> None:

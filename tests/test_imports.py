@@ -101,7 +101,7 @@ def test_the_runtime_imports_without_torch_and_loads_onnxruntime_late() -> None:
 @pytest.mark.parametrize("package", [rectify, recognizer], ids=["rectify", "recognizer"])
 def test_exported_names(package: object) -> None:
     expected = {
-        "rectify": ["LocalizationNetwork", "Rectified", "Rectifier", "SpatialTransformer"],
+        "rectify": ["Framing", "LocalizationNetwork", "Rectified", "Rectifier", "SpatialTransformer"],
         "recognizer": ["Charset", "CropReading", "Pipeline", "Reading", "Recognizer"],
     }
     name = package.__name__  # type: ignore[attr-defined]

@@ -112,7 +112,7 @@ def test_letters_above_each_other_stay_as_they_are(tmp_path: Path, orientation: 
     rectifier = turnable(tmp_path, orientation, None)
     rectifier._engine = lambda batch: np.stack([points] * len(batch)).astype(np.float32)
     result = rectifier.rectify(letters)
-    assert not result.rectified and result.strength > rectifier.least_bend
+    assert not result.rectified and result.strength > rectifier.framing.least_bend
     np.testing.assert_array_equal(result.image, letters)
 
 

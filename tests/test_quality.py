@@ -157,7 +157,8 @@ def test_quad_errors_are_measured_on_the_text_outline() -> None:
     shifted = quad_errors(exact + [2 * 15 / 100, 0], quad, ROWS, COLS)
     assert corner_error([shifted]) == pytest.approx(100 * 15 / 75)
     assert corner_error([errors, shifted]) == pytest.approx(50 * 15 / 75)
-    assert spaced_corner_error([shifted]) == corner_error([shifted])  # more space at both ends would not help
+    # More space at both ends would not help.
+    assert spaced_corner_error([shifted]) == pytest.approx(corner_error([shifted]))
 
 
 @pytest.mark.parametrize("degrees", [0, 30, 100])

@@ -12,11 +12,11 @@ from helpers import noise, save_rectifier
 from rectify import Rectifier
 from rectify.conventions import canonical_points
 from train import tune_harmless
-from train.tune_harmless import ALWAYS, MARGINS, NEVER, Outcome, Record, best, outcome
+from train.tune_harmless import ALWAYS, CUTS, NEVER, Outcome, Record, best, outcome
 
 
 def record(strength: float, raw: bool, rectified: bool, number: int = 0) -> Record:
-    return Record("judge", "photos", f"set/{number}", strength, raw, (rectified,) * len(MARGINS))
+    return Record("judge", "photos", f"set/{number}", raw, (rectified,) * len(CUTS), (strength,) * len(CUTS))
 
 
 RECORDS = [record(1, True, False), record(4, True, False), record(9, True, True), record(25, False, True)]
@@ -33,10 +33,21 @@ def test_the_best_bend_lies_between_the_harmed_and_the_fixed() -> None:
     assert 4 < least_bend <= 25
 
 
-def test_the_best_margin_of_an_engine_is_the_one_that_fixes() -> None:
-    wide = [Record("judge", "photos", f"set/{n}", 40.0, False, (False, False, True, False, False)) for n in range(4)]
-    tight = [Record("other", "photos", f"set/{n}", 40.0, False, (True, False, False, False, False)) for n in range(4)]
-    assert best({("judge", "photos"): wide, ("other", "photos"): tight})[1] == {"judge": 2, "other": 0}
+def test_the_best_cut_of_an_engine_is_the_one_that_fixes() -> None:
+    def fixed_with(engine: str, cut: int) -> list[Record]:
+        fixed = tuple(index == cut for index in range(len(CUTS)))
+        return [Record(engine, "photos", f"set/{n}", False, fixed, (40.0,) * len(CUTS)) for n in range(4)]
+
+    _, chosen = best({("judge", "photos"): fixed_with("judge", 2), ("other", "photos"): fixed_with("other", 0)})
+    assert {engine: cut for engine, (_, cut) in chosen.items()} == {"judge": 2, "other": 0}
+
+
+def test_each_engine_has_a_least_bend_of_its_own() -> None:
+    """One is harmed where a word is bent by less than 8, the other nowhere."""
+    careful = [record(2, True, False), record(5, True, False), record(30, False, True)]
+    other = [record(2, False, True), record(5, False, True), record(30, False, True)]
+    _, chosen = best({("careful", "photos"): careful, ("other", "photos"): other})
+    assert chosen["careful"][0] > 5 > 2 >= chosen["other"][0]
 
 
 def test_the_command_reads_each_word_once_and_goes_on(
@@ -51,7 +62,7 @@ def test_the_command_reads_each_word_once_and_goes_on(
     monkeypatch.setattr(tune_harmless, "load_engine", lambda name: judge)
     records = tmp_path / "records.jsonl"
     command = ["tune", str(records), "--rendered", str(synthetic), "--engine", "rapidocr", "--most"]
-    versions = 1 + len(MARGINS)
+    versions = 1 + len(CUTS)
     for most, calls in (("3", [3]), ("5", [3, 2]), ("5", [3, 2])):
         monkeypatch.setattr("sys.argv", [*command, most])
         tune_harmless.main()
@@ -64,7 +75,7 @@ def test_the_command_reads_each_word_once_and_goes_on(
 def test_what_the_rectifier_does_in_any_case_no_least_bend_changes(tmp_path: Path) -> None:
     def strength(points: NDArray[np.floating], size: tuple[int, int]) -> float:
         rectifier = Rectifier(save_rectifier(tmp_path / "a.onnx", points))
-        return tune_harmless._versions([noise(*size[::-1], 3)], rectifier)[1][0]
+        return tune_harmless._versions([noise(*size[::-1], 3)], rectifier)[1][0][0]
 
     identity = canonical_points(5, 5)
     assert strength(identity, (90, 30)) < 1

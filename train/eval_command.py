@@ -11,7 +11,7 @@ from typing import Any
 
 from data.reader import LmdbReader
 from data.sidecars import LEXICON50, read_cased, read_word_lists
-from recognizer.engines import load_engine, margin_for
+from recognizer.engines import framing_for, load_engine
 from recognizer.lexicon import Lexicon
 from recognizer.pipeline import Pipeline
 from rectify.orientation import is_available
@@ -74,7 +74,7 @@ class Evaluation:
             options.weights,
             decoder=DECODERS[options.decoder],
             engine=reader,
-            margin=tuple(options.margin or margin_for(options.engine)),
+            framing=framing_for(options.engine, options.margin),
             lexicon=Lexicon.read(options.lexicon) if options.lexicon not in (None, SIDECAR) else None,
             any_rotation=options.any_rotation,
         )
@@ -141,7 +141,7 @@ class Evaluation:
             self.sections.append(shown.sections(partial(self._pictures, reader)))
             # A crop that was turned is not where its truth says.
             if self.rectifier is not None and self.prepare is None:
-                self.quality[name, ""] = measure(reader, self.rectifier, margin=self.rectifier.margin).summary()
+                self.quality[name, ""] = measure(reader, self.rectifier, margin=self.rectifier.framing.margin).summary()
 
     def write(self) -> None:
         """The files that were asked for, then the table on stdout: nothing is lost where that is closed."""
@@ -184,7 +184,7 @@ class Evaluation:
         if options.engine == BUILTIN:
             facts.append(f"decoder {options.decoder}")
         elif self.rectifier is not None:
-            facts.append("margins {:g} and {:g}".format(*self.rectifier.margin))
+            facts.append("margins {:g} and {:g}".format(*self.rectifier.framing.margin))
         if options.lexicon:
             facts.append("lexicon: " + (LEXICON50 if options.lexicon == SIDECAR else options.lexicon))
         if options.rotate:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from data.synth.geometry import WordGeometry
 from rectify.conventions import MARGIN, TEXT_EXTENT, Points, extent_of, grid_points, pixel_centers
-from rectify.tps import tps_basis
+from rectify.tps import tps_basis, tps_map
 from train.shape_errors import flatten_points
 
 _STEPS = 8
@@ -78,7 +78,7 @@ def _rectified_places(flat: Points, points: Points, truth: WordGeometry, rows: i
     takes no place near there to the point."""
 
     def flattened(places: Points) -> NDArray[np.float64]:
-        return flatten_points(tps_basis(places, rows, cols) @ points, truth)
+        return flatten_points(tps_map(places, points, rows, cols), truth)
 
     places = flat * np.array(TEXT_EXTENT)
     hair = 1e-4

@@ -13,7 +13,7 @@ from data.quads import QUADS, Quad, read_quads
 from data.synth.geometry import WordGeometry
 from rectify.conventions import MARGIN, Points, to_pixels
 from rectify.folds import folds_over
-from rectify.rectifier import LEAST_BEND
+from rectify.framing import LEAST_BEND
 from rectify.strength import bend_strength
 from train.crops import Crop, Image, Reader, batches, read_crop
 from train.letter_errors import LetterErrors, letter_errors

@@ -1,16 +1,17 @@
-"""From which bend on a crop is worth rectifying for another engine, and with how much margin.
+"""From which bend on a crop is worth rectifying for another engine, with how much margin, and how finely sampled.
 
     python -m train.tune_harmless RECORDS.jsonl --photos LMDB... --rendered LMDB... [--engine rapidocr tesseract]
 
 Lets the engines read words raw and rectified, photographs that no training has seen (every 16th) and rendered ones, and
-prints for each least bend (``rectify.rectifier.LEAST_BEND``) and margin (``recognizer.engines.MARGINS``) what is fixed
-and harmed, and the best least bend and margin of each engine. Never give it a test set. What was read goes to
-RECORDS.jsonl as it is read; a second call goes on from there, and one with everything read only prints.
+prints for each framing (``rectify.Framing``) what is fixed and harmed, and the best one of each engine
+(``recognizer.engines.FRAMINGS``). Never give it a test set. What was read goes to RECORDS.jsonl as it is read; a second
+call goes on from there, and one with everything read only prints.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import math
 from collections.abc import Iterator, Sequence
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 from data.reader import LmdbReader, find_lmdbs
 from recognizer.engines import ENGINES, Engine, ask, load_engine
 from rectify.conventions import to_pixels
+from rectify.framing import Framing
 from rectify.images import Image
 from rectify.rectifier import Rectifier, flatten
 from train.crops import read_crop
@@ -32,7 +34,11 @@ from train.output import progress, table
 
 HOLD_OUT = 16
 """Every n-th photograph, those that the trainings keep for validation."""
-MARGINS = ((0.06, 0.12), (0.10, 0.15), (0.10, 0.25), (0.15, 0.20), (0.20, 0.30))
+MARGINS = ((0.03, 0.06), (0.06, 0.12), (0.10, 0.15), (0.10, 0.25), (0.05, 0.30), (0.10, 0.40))
+HEIGHTS = (0, 64)
+"""Least heights."""
+CUTS = tuple(itertools.product(MARGINS, HEIGHTS))
+"""What a word is tried with."""
 LEAST_BENDS = (0.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0, 15.0, 20.0, 30.0, 50.0)
 ALWAYS, NEVER = 1e9, -1.0
 BATCH = 32
@@ -50,12 +56,13 @@ class Record:
     """``photos`` or ``rendered``."""
     place: str
     """Dataset and number."""
-    strength: float
-    """See ``strength.bend_strength``; ``ALWAYS`` or ``NEVER`` for what is flattened or left alone in any case."""
     raw: bool
     """Read right as it is."""
     rectified: tuple[bool, ...]
-    """Read right when rectified, with each of ``MARGINS``."""
+    """Read right when rectified, with each of ``CUTS``."""
+    strengths: tuple[float, ...]
+    """For each of ``CUTS``, see ``strength.bend_strength``; ``ALWAYS`` or ``NEVER`` for what is flattened or left alone
+    in any case."""
 
 
 @dataclass(frozen=True)
@@ -73,11 +80,11 @@ class Outcome:
         return 100 * (self.fixed - HARM * self.harmed) / max(1, self.words)
 
 
-def outcome(records: Sequence[Record], least_bend: float, margin: int) -> Outcome:
-    """Counts for words bent from ``least_bend`` on, with ``MARGINS[margin]``."""
-    bent = [record for record in records if record.strength >= least_bend]
-    fixed = sum(record.rectified[margin] and not record.raw for record in bent)
-    harmed = sum(record.raw and not record.rectified[margin] for record in bent)
+def outcome(records: Sequence[Record], least_bend: float, cut: int) -> Outcome:
+    """Counts for words bent from ``least_bend`` on, with ``CUTS[cut]``."""
+    bent = [record for record in records if record.strengths[cut] >= least_bend]
+    fixed = sum(record.rectified[cut] and not record.raw for record in bent)
+    harmed = sum(record.raw and not record.rectified[cut] for record in bent)
     return Outcome(len(records), len(bent), fixed, harmed)
 
 
@@ -85,27 +92,25 @@ Groups = dict[tuple[str, str], list[Record]]
 """By engine and kind."""
 
 
-def best(groups: Groups) -> tuple[float, dict[str, int]]:
-    """The least bend of the highest gain, mean over engines and kinds, and each engine's best margin (its index) there.
+def best(groups: Groups) -> tuple[float, dict[str, tuple[float, int]]]:
+    """The least bend and the cut (its index) of the highest gain: the one for all engines together, whatever their
+    cuts, and both for each engine.
 
-    The gain of a least bend is a mean with its neighbours', as a few words decide it.
+    A gain is a mean over kinds of words, and with the neighbouring least bends, as a few words decide it.
     """
     engines = list(dict.fromkeys(engine for engine, _ in groups))
+    places = range(len(LEAST_BENDS))
 
-    def gain(place: int, engine: str, margin: int) -> float:
+    def gain(engine: str, place: int, cut: int) -> float:
         near = LEAST_BENDS[max(0, place - 1) : place + 2]
         members = [records for (name, _), records in groups.items() if name == engine]
-        return float(np.mean([outcome(records, least, margin).gain for least in near for records in members]))
+        return float(np.mean([outcome(records, least, cut).gain for least in near for records in members]))
 
-    def margins(place: int) -> dict[str, int]:
-        choices = range(len(MARGINS))
-        return {engine: max(choices, key=lambda margin: gain(place, engine, margin)) for engine in engines}
-
-    def total(place: int) -> float:
-        return sum(gain(place, engine, margin) for engine, margin in margins(place).items())
-
-    place = max(range(len(LEAST_BENDS)), key=total)
-    return LEAST_BENDS[place], margins(place)
+    gains = np.array([[[gain(e, place, cut) for cut in range(len(CUTS))] for place in places] for e in engines])
+    common = int(gains.max(2).sum(0).argmax())
+    own = [np.unravel_index(int(table.argmax()), table.shape) for table in gains]
+    chosen = {engine: (LEAST_BENDS[int(place)], int(cut)) for engine, (place, cut) in zip(engines, own, strict=True)}
+    return LEAST_BENDS[common], chosen
 
 
 def read_words(
@@ -124,29 +129,29 @@ def read_words(
                 images = [read_crop(reader, words[place]) for place in places]
                 versions, strengths = _versions(images, rectifier)
                 texts = iter(normalize(text) for text, _ in ask(engine, versions))
-                for place, strength in zip(places, strengths, strict=True):
-                    raw, *rectified = [next(texts) == labels[words[place]] for _ in range(1 + len(MARGINS))]
-                    yield Record(name, kind, place, strength, raw, tuple(rectified))
+                for place, own in zip(places, strengths, strict=True):
+                    raw, *rectified = [next(texts) == labels[words[place]] for _ in range(1 + len(CUTS))]
+                    yield Record(name, kind, place, raw, tuple(rectified), own)
             bar.update(len(batch))
 
 
-def _versions(images: Sequence[Image], rectifier: Rectifier) -> tuple[list[Image], list[float]]:
-    """Each crop as it is and rectified with each margin, one after the other, and each one's bend."""
+def _versions(images: Sequence[Image], rectifier: Rectifier) -> tuple[list[Image], list[tuple[float, ...]]]:
+    """Each crop as it is and rectified with each cut, one after the other, and each one's bend by cut."""
     rows, cols = rectifier.rows, rectifier.cols
     versions: list[Image] = []
     strengths = []
     for image, located in zip(images, rectifier.locate(images), strict=True):
         points = to_pixels(located, image.shape[1::-1])
-        versions += [image, *(flatten(image, points, rows, cols, None, margin) for margin in MARGINS)]
-        strengths.append(_strength(rectifier, image, points))
+        versions += [image, *(flatten(image, points, rows, cols, None, *cut) for cut in CUTS)]
+        strengths.append(tuple(_strength(rectifier, image, points, margin) for margin, _ in CUTS))
     return versions, strengths
 
 
-def _strength(rectifier: Rectifier, image: Image, points: NDArray[np.float32]) -> float:
+def _strength(rectifier: Rectifier, image: Image, points: NDArray[np.float32], margin: tuple[float, float]) -> float:
     """The highest least bend with which the rectifier flattens the crop."""
-    rectifier.least_bend = math.inf
+    rectifier.framing = Framing(margin, math.inf)
     strength, always = rectifier.judge(image, points)
-    rectifier.least_bend = 1e-9
+    rectifier.framing = Framing(margin, 1e-9)
     _, possible = rectifier.judge(image, points)
     return ALWAYS if always else strength if possible else NEVER
 
@@ -158,28 +163,31 @@ def load_records(path: Path) -> list[Record]:
 
 
 def _record(fields: dict[str, Any]) -> Record:
-    return Record(**{**fields, "rectified": tuple(fields["rectified"])})
+    lists = {name: tuple(fields[name]) for name in ("rectified", "strengths")}
+    return Record(**{**fields, **lists})
 
 
 def report(records: Sequence[Record]) -> str:
-    """Tables by engine and kind of the margins at the best least bend and of the least bends at the best margin, and
+    """Tables by engine and kind of the cuts at the engine's best least bend and of the least bends at its best cut, and
     the choice."""
     groups: Groups = {}
     for record in records:
         groups.setdefault((record.engine, record.kind), []).append(record)
-    least_bend, margins = best(groups)
-    header = ["engine", "words", "least bend", "margin", "bent %", "fixed %", "harmed %", "gain"]
+    least_bend, chosen = best(groups)
+    header = ["engine", "words", "least bend", "margin", "least height", "bent %", "fixed %", "harmed %", "gain"]
     rows = []
     for (engine, kind), members in groups.items():
-        choices = [(least_bend, index) for index in range(len(MARGINS))]
-        for least, index in [*choices, *((least, margins[engine]) for least in LEAST_BENDS)]:
-            result = outcome(members, least, index)
+        least, cut = chosen[engine]
+        for bend, index in [*((least, index) for index in range(len(CUTS))), *((bend, cut) for bend in LEAST_BENDS)]:
+            result = outcome(members, bend, index)
             shares = [100 * count / result.words for count in (result.bent, result.fixed, result.harmed)]
-            spaces = "{:g} {:g}".format(*MARGINS[index])
+            margin, height = CUTS[index]
             figures = [f"{share:.2f}" for share in (*shares, result.gain)]
-            rows.append([engine, f"{kind} {result.words}", f"{least:g}", spaces, *figures])
-    chosen = {engine: MARGINS[index] for engine, index in margins.items()}
-    return f"{table(header, rows)}\n\nLEAST_BEND = {least_bend:g}\nMARGINS = {chosen}"
+            rows.append(
+                [engine, f"{kind} {result.words}", f"{bend:g}", "{:g} {:g}".format(*margin), f"{height}", *figures]
+            )
+    framings = {engine: Framing(CUTS[cut][0], least, CUTS[cut][1]) for engine, (least, cut) in chosen.items()}
+    return f"{table(header, rows)}\n\nLEAST_BEND = {least_bend:g}\nFRAMINGS = {framings}"
 
 
 def main() -> None:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
+from dataclasses import replace
 from types import ModuleType
 from typing import Any, Protocol
 
+from rectify.framing import Framing
 from rectify.images import Image
 from rectify.shape import resize
 from rectify.stream import BatchError
@@ -39,17 +41,29 @@ ENGINES = {
 """Name of an engine, which is also the name of the extra that installs it, to the module whose ``load`` makes it."""
 
 
-ENGINE_MARGIN = (0.10, 0.15)
-"""Space around the word in crops for other engines, see ``Rectifier``: they were trained on crops of detectors, which
-leave more of it than this project's recogniser wants."""
+UNKNOWN = Framing(margin=(0.10, 0.15))
+"""How words are cut out for other engines: they were trained on crops of detectors, which leave more space around a
+word than this project's recogniser wants."""
 
-MARGINS = {"rapidocr": (0.1, 0.15), "tesseract": (0.06, 0.12), "easyocr": (0.06, 0.12)}
+FRAMINGS = {
+    "rapidocr": Framing((0.1, 0.15)),
+    "tesseract": Framing((0.06, 0.12)),
+    "easyocr": Framing((0.06, 0.12)),
+}
 """The same for engines of which ``python -m train.tune_harmless`` measured it."""
 
 
-def margin_for(engine: object) -> tuple[float, float]:
-    """The margin that suits an engine, given its name or anything else for an engine that nothing is known of."""
-    return MARGINS.get(engine, ENGINE_MARGIN) if isinstance(engine, str) else ENGINE_MARGIN
+def framing_for(engine: object, margin: Sequence[float] | None = None) -> Framing:
+    """What suits an engine, given its name or anything else for an engine that nothing is known of.
+
+    Args:
+        margin: taken instead of the one that suits.
+
+    Raises:
+        ValueError: a margin that leaves nothing of the text.
+    """
+    suited = FRAMINGS.get(engine, UNKNOWN) if isinstance(engine, str) else UNKNOWN
+    return replace(suited, margin=(margin[0], margin[1])) if margin else suited
 
 
 def load_engine(name: str, threads: int = 1) -> Engine:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from rectify.arrays import Array, like, namespace, without_autocast
 from rectify.conventions import canonical_points, pixel_grid
 from rectify.families.family import Family
-from rectify.tps import grid_basis, tps_basis
+from rectify.tps import grid_basis, tps_basis, tps_map
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class ThinPlateSpline(Family):
         return canonical_points(self.rows, self.cols).ravel()
 
     def transform(self, theta: Array, points: Array) -> Array:
-        return points + like(points, tps_basis(points, self.rows, self.cols)) @ self._moved(theta)
+        return points + like(points, tps_map(points, self._moved(theta), self.rows, self.cols))
 
     def grid(self, theta: Array, height: int, width: int) -> Array:
         """As in ``Family``; one product with a basis that is kept."""

@@ -36,8 +36,6 @@ class LocalizationConfig:
     """Residual blocks of each stage of a ``VotingNetwork``; none for the fully connected ``LocalizationNetwork``."""
     hidden: int = 256
     """Units of the fully connected layer of a ``LocalizationNetwork``."""
-    consensus: int = 0
-    """Units of the layer of a ``VotingNetwork`` that makes its points agree; 0 leaves them as voted."""
     family: str = "tps"
     """``affine`` brings the control points onto the affine map nearest to them, to compare with: no bend remains."""
 
@@ -111,9 +109,6 @@ class VotingNetwork(Localizer):
     points, without a fully connected layer over all places, which needs four times the parameters and is no more exact.
     It starts as the identity: no cell counts more than another, and no vote has an offset.
 
-    Each point is voted for by itself. With ``config.consensus`` two small layers make them agree: they see all points,
-    how far the votes for each lie apart, and the features along the word, and correct the points; at first by nothing.
-
     Source: anchors that vote for joints, Xiong et al., A2J, ICCV 2019, section 3.
     """
 
@@ -128,14 +123,7 @@ class VotingNetwork(Localizer):
             width, height = math.ceil(width / 2), math.ceil(height / 2)
             before = channels
         self.features = nn.Sequential(*layers)
-        count = config.rows * config.cols
-        self.votes = nn.Conv2d(before, 3 * count, 1)
-        if config.consensus:
-            self.consensus = nn.Sequential(
-                nn.Linear(4 * count + before * width, config.consensus),
-                nn.ReLU(inplace=True),
-                nn.Linear(config.consensus, 2 * count),
-            )
+        self.votes = nn.Conv2d(before, 3 * config.rows * config.cols, 1)
         canonical, cells = canonical_points(config.rows, config.cols), pixel_grid(height, width)
         self.register_buffer("canonical", torch.from_numpy(canonical).float(), persistent=False)
         self.register_buffer("cells", torch.from_numpy(cells).float(), persistent=False)
@@ -144,21 +132,12 @@ class VotingNetwork(Localizer):
     def reset_to_identity(self) -> None:
         nn.init.zeros_(self.votes.weight)
         nn.init.zeros_(self.votes.bias)
-        if self.config.consensus:
-            nn.init.zeros_(self.consensus[-1].weight)
-            nn.init.zeros_(self.consensus[-1].bias)
 
     def place(self, features: Tensor) -> Tensor:
         votes = self.votes(features).flatten(2).unflatten(1, (3, -1))  # (N, 3, rows·cols, cells)
         shares, offsets = votes.split([1, 2], dim=1)
-        places, shares = offsets + self.cells.T[:, None, :], shares.softmax(3)
-        moved = (shares * places).sum(3)  # (N, 2, rows·cols)
-        if self.config.consensus:
-            apart = (shares * (places - moved[..., None]).square()).sum(3)
-            along = features.mean(2)
-            seen = torch.cat([moved.flatten(1), (apart + 1e-4).sqrt().flatten(1), along.flatten(1)], dim=1)
-            moved = moved + self.consensus(seen).unflatten(1, (2, -1))
-        return self.canonical + moved.transpose(1, 2)
+        places = offsets + self.cells.T[:, None, :]
+        return self.canonical + (shares.softmax(3) * places).sum(3).transpose(1, 2)
 
 
 class ResidualBlock(nn.Module):

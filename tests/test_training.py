@@ -148,7 +148,7 @@ def test_deeper_networks_start_where_shallower_ones_ended(
     second.initialize(str(tmp_path / "first"))
     notes = capsys.readouterr().err
     assert "refiner: starts with the features of the rectifier" in notes
-    assert "recognizer: carried over whole; more layers, which start as the identity" in notes
+    assert "recognizer: carried over whole; more residual blocks, which start as the identity" in notes
     picture = torch.rand(2, 3, 32, 64) * 255
     with torch.inference_mode():
         expected, found = (t.average.recognition.eval()(picture) for t in (first, second))  # type: ignore[union-attr]

@@ -116,7 +116,7 @@ class Training:
         except RuntimeError as error:
             raise ValueError(f"{file.path}: does not fit the configuration: {error}") from error
         note = describe(old, new)
-        return fresh | added, f"{note}; more layers, which start as the identity" if added else note
+        return fresh | added, f"{note}; more residual blocks, which start as the identity" if added else note
 
     def _deepened(self, file: WeightFile, kind: str) -> tuple[dict[str, Tensor], set[str]]:
         """The tensors of a file for a network of the system, and the names of those of blocks that the file lacks."""

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rectify.arguments import positive
+
 if TYPE_CHECKING:
     from data.transform import Outcome
 
@@ -199,10 +201,10 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument(
         "-o", "--out", type=Path, metavar="PNG", help="picture to write (default: DIR's name + .png, here)"
     )
-    show.add_argument("--count", type=_positive, default=60, metavar="N", help="how many samples (default: 60)")
-    show.add_argument("--columns", type=_positive, default=6, metavar="N", help="samples in a row (default: 6)")
+    show.add_argument("--count", type=positive, default=60, metavar="N", help="how many samples (default: 60)")
+    show.add_argument("--columns", type=positive, default=6, metavar="N", help="samples in a row (default: 6)")
     which = show.add_mutually_exclusive_group()
-    which.add_argument("--start", type=_positive, metavar="NUMBER", help="first sample (default: 1)")
+    which.add_argument("--start", type=positive, metavar="NUMBER", help="first sample (default: 1)")
     which.add_argument("--seed", type=int, metavar="S", help="choose at random, by this seed, instead")
 
     merge = command("merge", _merge, "Join datasets.", MERGE_EXAMPLES)
@@ -240,15 +242,8 @@ def _add_filter(parser: argparse.ArgumentParser) -> None:
     charset.add_argument("--charset-file", type=Path, metavar="FILE", help="the same, from a text file")
     for name, unit in _BOUNDS.items():
         for end, word in (("min", "least"), ("max", "most")):
-            add(f"--{end}-{name}", type=_positive, metavar="N", help=f"{word} {name}, {unit}")
+            add(f"--{end}-{name}", type=positive, metavar="N", help=f"{word} {name}, {unit}")
 
 
 _FORMATS = ("auto", "gt", "icdar", "csv", "jsonl", "iiit5k", "names", "regions")
 _BOUNDS = {"length": "characters of the label", "width": "pixels", "height": "pixels"}
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
-    return value

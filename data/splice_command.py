@@ -17,6 +17,7 @@ from data.splice import CutWord, Splicer, cut_words
 from data.synth.words import ENGLISH, WordSource
 from data.writer import LmdbWriter
 from recognizer.pipeline import Pipeline
+from rectify.arguments import positive
 
 EXAMPLES = """examples:
   rectify-ocr splice photos.lmdb spliced.lmdb --count 100000 --seed 1
@@ -78,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("photos", nargs="+", type=Path, metavar="LMDB", help="photographed words with their labels")
     add("out", type=Path, metavar="OUT", help="LMDB folder to write; must not exist yet")
-    add("--count", type=_positive, required=True, help="number of words")
+    add("--count", type=positive, required=True, help="number of words")
     add("--seed", type=int, default=0, help="seed of the whole set (default 0)")
     add("--start", type=int, default=0, help="index of the first word (default 0)")
     add(
@@ -94,10 +95,3 @@ def _parser() -> argparse.ArgumentParser:
     words.add_argument("--words", type=Path, metavar="FILE", help="word list, one a line, frequent words first")
     words.add_argument("--language", default=ENGLISH, metavar="CODE", help="of wordfreq's word lists (default en)")
     return parser
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, got {value}")
-    return value

@@ -13,6 +13,7 @@ from data.synth.render import Renderer, SyntheticWord
 from data.synth.words import ENGLISH, SPLITS
 from data.writer import LmdbWriter
 from recognizer.charset import read_charset
+from rectify.arguments import positive
 
 EXAMPLES = """examples:
   rectify-ocr synth words.lmdb --count 100000 --seed 1 --fonts ~/fonts
@@ -93,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("out", metavar="OUT", type=Path, help="LMDB folder to write; must not exist yet")
-    parser.add_argument("--count", type=_positive, required=True, help="number of words")
+    parser.add_argument("--count", type=positive, required=True, help="number of words")
     parser.add_argument("--seed", type=int, default=0, help="seed of the whole set (default 0)")
     parser.add_argument("--start", type=int, default=0, help="index of the first word (default 0)")
     parser.add_argument("--fonts", nargs="+", type=Path, required=True, metavar="DIR", help="folders with fonts")
@@ -120,7 +121,7 @@ def _parser() -> argparse.ArgumentParser:
         help="share of words as on most signs: nearly straight, tightly cropped, some in small capitals or solid "
         "letters (default 0)",
     )
-    parser.add_argument("--processes", type=_positive, default=2, help="processes that render (default 2)")
+    parser.add_argument("--processes", type=positive, default=2, help="processes that render (default 2)")
     return parser
 
 
@@ -128,11 +129,4 @@ def _share(text: str) -> float:
     value = float(text)
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"must be from 0 to 1, got {text}")
-    return value
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, got {value}")
     return value

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -319,6 +320,15 @@ def test_json_goes_through_links_and_into_what_is_no_file(tmp_path: Path, weight
         assert main([mixed, "--weights", weights, "--json", str(pipe)]) == 0
         assert reader.stdout is not None and json.loads(reader.stdout.read())["engine"] == "builtin"
     assert pipe.is_fifo()
+
+
+def test_json_on_standard_output_stands_beside_the_table(tmp_path: Path, weights: str, mixed: str) -> None:
+    printed = tmp_path / "printed.txt"
+    command = [sys.executable, "-m", "rectify.cli", "eval", mixed, "--weights", weights, "--json", "/dev/stdout"]
+    with printed.open("w") as file:
+        subprocess.run(command, stdout=file, check=True)
+    text = printed.read_text()
+    assert '"engine": "builtin"' in text and "| mixed " in text
 
 
 def test_weights_without_a_rectifier_read_turned_crops_as_they_are(tmp_path: Path, weights: str) -> None:

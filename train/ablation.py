@@ -26,6 +26,7 @@ import yaml
 
 from data.reader import LmdbReader
 from recognizer.network import RecognizerConfig
+from rectify.arguments import positive
 from rectify.network import LocalizationConfig
 from rectify.rectifier import Rectifier
 from train import checkpoint
@@ -269,18 +270,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--real", nargs="+", required=True, metavar="LMDB", help="photographed training words; an eighth is held back")
     add("--unseen", required=True, metavar="LMDB", help="rendered words of fonts and texts that are not trained on")
     add("--out", type=Path, required=True, metavar="DIR", help="folder for the runs and results")
-    add("--steps", type=_positive, metavar="N", help=f"of each training (default {STEPS})")
-    add("--start-steps", type=_positive, metavar="N", help=f"of the recogniser before (default {START_STEPS})")
-    add("--threads", type=_positive, metavar="N", default=Config.threads, help="of torch (default %(default)s)")
+    add("--steps", type=positive, metavar="N", help=f"of each training (default {STEPS})")
+    add("--start-steps", type=positive, metavar="N", help=f"of the recogniser before (default {START_STEPS})")
+    add("--threads", type=positive, metavar="N", default=Config.threads, help="of torch (default %(default)s)")
     add("--quick", action="store_true", help="show in seconds that it works; the figures mean nothing")
     add("--update", nargs="+", type=Path, default=[], metavar="FILE.md", help="files to write the table into")
     return parser
-
-
-def _positive(argument: str) -> int:
-    if not argument.isdecimal() or int(argument) < 1:
-        raise argparse.ArgumentTypeError(f"{argument!r} is not a positive whole number")
-    return int(argument)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from rectify.arguments import positive
+
 EXAMPLES = """examples:
   rectify-ocr import TPS-ResNet-BiLSTM-Attn.pth trba.safetensors
   rectify-ocr image.png --weights trba.safetensors
@@ -64,16 +66,9 @@ def _parser() -> argparse.ArgumentParser:
     charset = parser.add_mutually_exclusive_group()
     charset.add_argument("--charset", metavar="CHARACTERS", help="in the order of the classes, where it is not usual")
     charset.add_argument("--charset-file", type=Path, metavar="FILE", help="the same, from a text file")
-    add("--height", type=_positive, metavar="N", help="of the pictures, pixels (default: the project's own)")
-    add("--width", type=_positive, metavar="N", help="of the pictures (default: as the checkpoint says, or 100)")
+    add("--height", type=positive, metavar="N", help="of the pictures, pixels (default: the project's own)")
+    add("--width", type=positive, metavar="N", help="of the pictures (default: as the checkpoint says, or 100)")
     add("--pad", action="store_true", help="trained on pictures that keep their proportions (--PAD)")
-    add("--max-length", type=_positive, metavar="N", help="most letters of a word, with attention")
+    add("--max-length", type=positive, metavar="N", help="most letters of a word, with attention")
     add("--align-corners", action="store_true", help="trained by aster.pytorch with a torch before 1.3")
     return parser
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
-    return value

@@ -34,8 +34,12 @@ def number(value: float | None, digits: int) -> str:
 def write_text(path: Path, text: str) -> None:
     """Write beside the target and move into place, so that a killed run leaves the old file whole.
 
-    The target of a link is written, and what is no file, such as /dev/stdout, is written to directly.
+    The target of a link is written, and what is no file, such as a pipe, is written to directly. So is standard output,
+    by whatever name, even where it is a file: what else is printed belongs there as well.
     """
+    if _is_standard_output(path):
+        print(text, end="", flush=True)
+        return
     path = Path(os.path.realpath(path))
     if path.exists() and not path.is_file():
         path.write_text(text, encoding="utf-8")
@@ -46,6 +50,13 @@ def write_text(path: Path, text: str) -> None:
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def _is_standard_output(path: Path) -> bool:
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(sys.stdout.fileno()))
+    except (OSError, ValueError, AttributeError):  # no such file yet, or standard output closed or replaced
+        return False
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from rectify.arguments import positive
 from train.experiments.idx import PARTS
 from train.experiments.runs import RESULTS, Report, Run
 from train.output import write_json, write_text
@@ -75,15 +76,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for results and pictures")
     parser.add_argument("--quick", action="store_true", help="show in seconds that it works; the figures mean nothing")
     parser.add_argument(
-        "--jobs", type=_positive, default=len(os.sched_getaffinity(0)), metavar="N", help="processes (all cores)"
+        "--jobs", type=positive, default=len(os.sched_getaffinity(0)), metavar="N", help="processes (all cores)"
     )
     return parser
-
-
-def _positive(argument: str) -> int:
-    if not argument.isdecimal() or int(argument) < 1:
-        raise argparse.ArgumentTypeError(f"{argument!r} is not a number of processes")
-    return int(argument)
 
 
 if __name__ == "__main__":

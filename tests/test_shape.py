@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from helpers import RECOGNIZER_CONFIG, noise
 from rectify.conventions import MARGIN, canonical_points, to_pixels
-from rectify.shape import resize, sample_width, text_shape, thumbnail
+from rectify.shape import frame_size, resize, sample_width, text_shape, thumbnail
 
 
 def block_means(image: np.ndarray, rows: int, cols: int) -> np.ndarray:
@@ -113,3 +113,9 @@ def test_degenerate_shapes_still_have_a_width(shape: tuple[float, float]) -> Non
 @given(st.floats(0, 1e5), st.floats(0, 1e5))
 def test_sample_width_is_always_one_of_the_trained_ones(length: float, height: float) -> None:
     assert sample_width(length, height, RECOGNIZER_CONFIG) in range(64, 513, 16)
+
+
+@pytest.mark.parametrize(("least", "scale"), [(0, 1.0), (20, 1.0), (30, 1.5), (40, 2.0), (64, 2.0)])
+def test_small_words_are_sampled_finer_up_to_twice(least: int, scale: float) -> None:
+    """A word of 100 x 20 pixels without margin in a crop of 200 x 50."""
+    assert frame_size(noise(50, 200, 3), 100.0, 20.0, (0.0, 0.0), least) == (100 * scale, 20 * scale)

@@ -48,7 +48,7 @@ word than this project's recogniser wants."""
 FRAMINGS = {
     "rapidocr": Framing((0.1, 0.15)),
     "tesseract": Framing((0.05, 0.30), least_bend=6.0, least_height=64),
-    "easyocr": Framing((0.10, 0.40), least_bend=4.0, least_height=64),
+    "easyocr": Framing((0.10, 0.40), least_bend=16.0, least_height=64),
 }
 """The same for engines of which ``python -m train.tune_harmless`` measured it."""
 

@@ -129,13 +129,13 @@ class Decoder(nn.Module):
         places = positions(first + states.shape[1], self.query.out_features, states)[first:]
         queries = self._by_head(self.query(states) + places)
         weights = (queries @ keys.transpose(2, 3) / math.sqrt(keys.shape[3])).softmax(3)
-        seen = (weights @ values).transpose(1, 2).flatten(2)
+        seen = torch.cat((weights @ values).unbind(1), dim=2)
         joined = torch.tanh(self.join(torch.cat([states, seen], dim=2)))
         return self.output(self.dropout(joined)), weights.mean(1)
 
     def _by_head(self, rows: Tensor) -> Tensor:
-        """(N, M, units) as (N, heads, M, units / heads)."""
-        return rows.unflatten(2, (self.heads, -1)).transpose(1, 2)
+        """(N, M, units) as (N, heads, M, units / heads). Exporters would write the example's M into a reshape."""
+        return torch.stack(rows.chunk(self.heads, dim=2), dim=1)
 
 
 def positions(count: int, channels: int, like: Tensor) -> Tensor:

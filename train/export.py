@@ -7,7 +7,8 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -152,16 +153,37 @@ def _program(network: nn.Module, description: Mapping[str, Any]) -> Any:
     with torch.inference_mode():
         outputs = len(runtime(*example))
     inputs, names = _NAMES[description["kind"]]
-    return torch.onnx.export(
-        runtime,
-        example,
-        input_names=inputs,
-        output_names=names[:outputs],
-        dynamic_shapes={"given": _free_axes(description)},
-        opset_version=OPSET,
-        dynamo=True,
-        verbose=False,
-    )
+    with _whole_lstms():
+        return torch.onnx.export(
+            runtime,
+            example,
+            input_names=inputs,
+            output_names=names[:outputs],
+            dynamic_shapes={"given": _free_axes(description)},
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+        )
+
+
+class _Forgetful(dict[Any, Any]):
+    """Keeps nothing."""
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        pass
+
+
+@contextmanager
+def _whole_lstms() -> Iterator[None]:
+    """Inside, LSTMs stay whole. From the first one on, torch 2.14 remembers to take them apart, and the exporter would
+    unroll the next one to the length of the example."""
+    operator = torch.ops.aten.lstm.input
+    kept = operator._dispatch_cache
+    operator._dispatch_cache = _Forgetful()
+    try:
+        yield
+    finally:
+        operator._dispatch_cache = kept
 
 
 def _free_axes(description: Mapping[str, Any]) -> tuple[dict[int, Any], ...]:

@@ -11,6 +11,10 @@ def positive(text: str) -> int:
     Raises:
         argparse.ArgumentTypeError: it is none; argparse puts the option's name before the message.
     """
-    if not text.isdecimal() or int(text) < 1:
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a positive whole number")
-    return int(text)
+    return value

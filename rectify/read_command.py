@@ -198,10 +198,6 @@ def check_engine_options(arguments: argparse.Namespace) -> None:
         raise ValueError(f"--attention is of the builtin engine, not of {arguments.engine}")
     if arguments.any_rotation and arguments.no_rectify:
         raise ValueError("--any-rotation is found by the rectifier: drop --no-rectify")
-    if arguments.margin:
-        from rectify.conventions import extent_of
-
-        extent_of(tuple(arguments.margin))
 
 
 def _reading_engine(arguments: argparse.Namespace) -> Reader:

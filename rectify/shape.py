@@ -83,9 +83,9 @@ def outline_shape(outline: Points) -> tuple[Any, Any]:
 def frame_size(
     image: Image, length: float, height: float, margin: tuple[float, float] = MARGIN, least_height: int = 0
 ) -> tuple[int, int]:
-    """Size (width, height) at which a flat word keeps the resolution of its source.
+    """Size (width, height) at which a flat word keeps the resolution of its source, or a finer one.
 
-    At most ``MAX_ENLARGEMENT`` times the pixels of the source, whatever its shape is.
+    At most ``MAX_ENLARGEMENT`` times the pixels of the source, whatever its shape is, before it is sampled finer.
 
     Args:
         image: the source.
@@ -95,9 +95,9 @@ def frame_size(
     sides = np.array([length * (1 + 2 * margin[0]), height * (1 + 2 * margin[1])])
     largest = MAX_ENLARGEMENT * image.shape[0] * image.shape[1]
     sides *= min(1.0, np.sqrt(largest / max(sides.prod(), 1.0)))
-    sides *= min(FINEST, max(1.0, least_height / max(sides[1], 1.0)))
+    fineness = min(FINEST, max(1.0, least_height / max(sides[1], 1.0)))
     # A side that is cut to the longest possible, or raised to a pixel, is a degenerate set of points anyway.
-    width, tall = np.clip(np.rint(sides), 1, min(MAX_SIDE, FINEST * largest)).astype(int)
+    width, tall = np.clip(np.rint(sides * fineness), 1, min(MAX_SIDE, fineness * largest)).astype(int)
     return int(width), int(tall)
 
 

@@ -34,10 +34,10 @@ def tps_basis(points: Array, rows: int, cols: int) -> Array:
 
 
 def tps_map(points: Array, control_points: Array, rows: int, cols: int) -> Array:
-    """``tps_basis(points, rows, cols) @ control_points`` for points that are asked about once: several times as fast.
+    """``tps_basis(points, rows, cols) @ control_points`` for points that are asked about once, in half the time.
 
     Args:
-        points: (..., M, 2) points of the canonical frame, normalised.
+        points: (..., M, 2) floats, points of the canonical frame, normalised.
         control_points: (..., rows·cols, C).
 
     Returns:

@@ -119,3 +119,8 @@ def test_sample_width_is_always_one_of_the_trained_ones(length: float, height: f
 def test_small_words_are_sampled_finer_up_to_twice(least: int, scale: float) -> None:
     """A word of 100 x 20 pixels without margin in a crop of 200 x 50."""
     assert frame_size(noise(50, 200, 3), 100.0, 20.0, (0.0, 0.0), least) == (100 * scale, 20 * scale)
+
+
+@pytest.mark.parametrize(("least", "longest"), [(0, 400), (2, 800)])
+def test_a_degenerate_word_is_no_longer_than_the_pixels_of_its_source_allow(least: int, longest: int) -> None:
+    assert frame_size(noise(10, 10, 3), 1e9, 1e-3, (0.0, 0.0), least)[0] == longest

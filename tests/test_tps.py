@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from rectify.conventions import MARGIN, TEXT_EXTENT, canonical_points, pixel_centers, pixel_grid
-from rectify.tps import grid_basis, grid_planes, outline_basis, plane_basis, text_outline, tps_basis
+from rectify.tps import grid_basis, grid_planes, outline_basis, plane_basis, text_outline, tps_basis, tps_map
 
 GRIDS = [(2, 2), (2, 10), (3, 3), (5, 5), (7, 7), (3, 10)]
 Array = NDArray[np.float64]
@@ -144,3 +144,12 @@ def test_a_grid_without_a_basis_meets_the_control_points() -> None:
     points = np.random.default_rng(1).normal(0, 50, (25, 2))
     planes = grid_planes(points, 5, 5, np.linspace(-1, 1, 5), np.linspace(-1, 1, 5))
     np.testing.assert_allclose(planes.reshape(2, -1).T, points, atol=1e-3)
+
+
+@pytest.mark.parametrize(("dtype", "exact"), [(np.float64, 1e-11), (np.float32, 1e-4)])
+def test_points_asked_about_once_are_those_of_the_basis(dtype: type[np.floating], exact: float) -> None:
+    rng = np.random.default_rng(0)
+    points, control = rng.uniform(-1.2, 1.2, (3, 40, 2)), canonical_points(7, 7) + rng.normal(0, 0.2, (3, 49, 2))
+    mapped = tps_map(points.astype(dtype), control.astype(dtype), 7, 7)
+    assert mapped.dtype == dtype
+    np.testing.assert_allclose(mapped, tps_basis(points, 7, 7) @ control, atol=exact)

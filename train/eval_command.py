@@ -68,13 +68,14 @@ class Evaluation:
             rectifies = options.weights is None or "rectifier" in find_weights(options.weights)
             options.any_rotation = turned and rectifies and is_available(options.weights)
         check_engine_options(options)
+        framing = framing_for(options.engine, options.margin)  # a margin is refused before an engine is loaded
         reader = None if options.engine == BUILTIN else load_engine(options.engine)
         make = partial(
             Pipeline,
             options.weights,
             decoder=DECODERS[options.decoder],
             engine=reader,
-            framing=framing_for(options.engine, options.margin),
+            framing=framing,
             lexicon=Lexicon.read(options.lexicon) if options.lexicon not in (None, SIDECAR) else None,
             any_rotation=options.any_rotation,
         )

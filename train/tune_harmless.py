@@ -143,7 +143,8 @@ def _versions(images: Sequence[Image], rectifier: Rectifier) -> tuple[list[Image
     for image, located in zip(images, rectifier.locate(images), strict=True):
         points = to_pixels(located, image.shape[1::-1])
         versions += [image, *(flatten(image, points, rows, cols, None, *cut) for cut in CUTS)]
-        strengths.append(tuple(_strength(rectifier, image, points, margin) for margin, _ in CUTS))
+        by_margin = {margin: _strength(rectifier, image, points, margin) for margin in MARGINS}
+        strengths.append(tuple(by_margin[margin] for margin, _ in CUTS))
     return versions, strengths
 
 

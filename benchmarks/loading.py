@@ -2,8 +2,9 @@
 
 The plain one is written from the description of deep-text-recognition-benchmark's: keys checked sample by sample at the
 start, images decoded by Pillow to grey, resized to 32 x 100 by bicubic interpolation in the collate function, and made
-float tensors of -1..1. This project's batches hold the pixels themselves, in colour and full resolution, and thumbnails
-and control points for the localization network; "recogniser alone" does without these, as a run with rectify=false.
+float tensors of -1..1. This project's batches hold the pixels themselves, in colour and full resolution: "recogniser
+alone" these and the labels, as a run with rectify=false and losses.alignment=0; "rectify-ocr" also thumbnails and known
+control points for the localization network, which the plain one has nothing of.
 """
 
 from __future__ import annotations
@@ -63,21 +64,23 @@ def main() -> None:
     arguments = parser.parse_args()
     letters = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
     plain = Plain(arguments.lmdb)  # first: LMDB must not be open twice in a process
+    samples = 128 * arguments.batches
     source = {"words": Source((arguments.lmdb,))}
-    whole, alone = (BatchDataset(source, 128, View(7, 7, letters, thumbnail), 1) for thumbnail in ((96, 32), None))
+    whole = BatchDataset(source, 128, View(7, 7, letters, (96, 32)), 1)
+    alone = BatchDataset(source, 128, View(7, 7, letters, None, geometry=False), 1)
 
     def load(dataset: BatchDataset) -> None:
         for _ in training_loader(dataset, 0, arguments.batches, arguments.workers):
             pass
 
     def load_plain() -> None:
-        chosen = torch.randint(len(plain), (128 * arguments.batches,)).tolist()
+        # The same ones in each round, as ours: read before, and in memory.
+        chosen = torch.randint(len(plain), (samples,), generator=torch.Generator().manual_seed(1)).tolist()
         for _ in DataLoader(plain, 128, sampler=chosen, num_workers=arguments.workers, collate_fn=collate):
             pass
 
-    tasks = {"rectify-ocr": partial(load, whole), "recogniser alone": partial(load, alone), "plain": load_plain}
+    tasks = {"recogniser alone": partial(load, alone), "rectify-ocr": partial(load, whole), "plain": load_plain}
     seconds = common.interleaved(tasks, arguments.rounds, time.perf_counter)
-    samples = 128 * arguments.batches
     per_sample = {name: [1e3 * s / samples for s in values] for name, values in seconds.items()}
     common.report(arguments, "loading", "ms a sample", per_sample, workers=arguments.workers)
 

@@ -30,6 +30,8 @@ from rectify.shape import resize, thumbnail
 SOURCE_AREA = 64 * 192
 """Most pixels of a crop in a batch; at the recogniser's 32 rows, more would only be sampled over."""
 MAX_SIDE = 512
+LEAST_SHARED = 1 << 17
+"""Bytes of a tensor that a worker hands over in shared memory."""
 OUTLINE = 9
 """Points along the top and along the bottom edge of an annotated word's outline."""
 
@@ -60,6 +62,8 @@ class View:
     """(width, height) of what the localization network sees; None without one."""
     larger: tuple[int, int] | None = None
     """(width, height) of the crop that a refiner's pictures are sampled from; None without one."""
+    geometry: bool = True
+    """Whether a loss asks how words were rendered; it takes as long to read as the rest of a sample."""
 
     @classmethod
     def of(
@@ -68,12 +72,18 @@ class View:
         recognizer: RecognizerConfig | None,
         rectify: bool = True,
         refiner: LocalizationConfig | None = None,
+        alignment: bool = True,
     ) -> View:
-        """As these networks need it; ``rectify`` says whether there is a localization network at all."""
+        """As these networks need it.
+
+        Args:
+            rectify: whether there is a localization network at all.
+            alignment: whether the recogniser is taught where letters lie.
+        """
         charset = recognizer.charset if recognizer else ASCII94
         larger = (2 * refiner.thumbnail[0], 2 * refiner.thumbnail[1]) if rectify and refiner else None
         thumbnail = localization.thumbnail if rectify else None
-        return cls(localization.rows, localization.cols, charset, thumbnail, larger)
+        return cls(localization.rows, localization.cols, charset, thumbnail, larger, rectify or alignment)
 
 
 class Sample(NamedTuple):
@@ -110,6 +120,18 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Small tensors as arrays: from a worker, each tensor would come in shared memory of its own, which takes
+        longer to hand over than to copy."""
+        return {
+            name: value.numpy() if isinstance(value, Tensor) and value.nbytes < LEAST_SHARED else value
+            for name, value in vars(self).items()
+        }
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        arrays = {name: value for name, value in state.items() if isinstance(value, np.ndarray)}
+        vars(self).update(state, **{name: torch.from_numpy(array) for name, array in arrays.items()})
 
     @classmethod
     def joined(cls, parts: Sequence[Batch]) -> Batch:
@@ -158,9 +180,10 @@ class SampleSet:
 
     Args:
         held_out: the samples kept for validation instead of those to train on.
+        geometry: whether to read how they were rendered.
     """
 
-    def __init__(self, source: Source, held_out: bool = False) -> None:
+    def __init__(self, source: Source, held_out: bool = False, geometry: bool = True) -> None:
         self.readers = [LmdbReader(path) for path in find_lmdbs(source.paths)]
         self._outlines = [
             {number: quad.outline(OUTLINE) for number, quad in read_quads(reader.folder / QUADS).items() if quad.usable}
@@ -171,6 +194,7 @@ class SampleSet:
         self.places = np.array(places, np.int64).reshape(-1, 2)[kept if held_out else ~kept]
         if not held_out and not len(self.places):
             raise ValueError(f"no samples to train on in {', '.join(source.paths)}")
+        self._geometry = geometry
         self._named: set[int] = set()
 
     def __len__(self) -> int:
@@ -190,7 +214,7 @@ class SampleSet:
     def _sample(self, index: int, keep: Callable[[str], str]) -> Sample | None:
         which, place = self.places[index]
         reader = self.readers[which]
-        record = reader[int(place)]
+        record = reader[int(place)] if self._geometry else reader.without_geometry(int(place))
         # Composed, as charsets are: elsewhere a letter and its accent may be two characters.
         label = unicodedata.normalize("NFC", record.label)
         kept = keep(label)
@@ -226,7 +250,7 @@ class BatchDataset(Dataset[Batch]):
         for name, source in used.items():
             if not source.paths:
                 raise ValueError(f"nothing to train on: set sources.{name}.paths=[LMDB], or sources.{name}.share=0")
-        self.sets = [SampleSet(source) for source in used.values()]
+        self.sets = [SampleSet(source, geometry=view.geometry) for source in used.values()]
         self.augmentations = [Augmentation() if source.augment else None for source in used.values()]
         self.counts = _split(batch_size, [source.share for source in used.values()])
         self.view, self.seed, self.part = view, seed, part

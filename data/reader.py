@@ -83,6 +83,12 @@ class LmdbReader:
         image, label, geometry = self._values([b"%s-%09d" % (kind, number) for kind in _KINDS])
         return Record(number, self._image(number, image), self._label(number, label), self._geometry(number, geometry))
 
+    def without_geometry(self, index: int) -> Record:
+        """``reader[index]`` with None for its geometry, which takes longer to read than the rest."""
+        number = self._number(index)
+        image, label = self._values([b"%s-%09d" % (kind, number) for kind in _KINDS[:2]])
+        return Record(number, self._image(number, image), self._label(number, label), None)
+
     def __iter__(self) -> Iterator[Record]:
         return (self[index] for index in range(len(self)))
 

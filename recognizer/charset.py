@@ -63,6 +63,8 @@ class Charset:
 
         A letter that it has in the other case only is taken in that: a charset without capitals reads them as small.
         """
+        if self._index.keys() >= set(text):
+            return text
         forms = ((c, c.swapcase()) for c in text)
         return "".join(next((form for form in pair if form in self._index), "") for pair in forms)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from data.writer import LmdbWriter
 from recognizer.charset import ASCII94
 from rectify.conventions import to_normalized, to_pixels
 from rectify.images import read_image
+from rectify.network import LocalizationConfig
 
 VIEW = View(5, 5, ASCII94, (96, 32))
 
@@ -65,6 +67,33 @@ def test_a_larger_view_only_for_a_refiner(synthetic: Path) -> None:
     assert same(once, twice)
     assert never.thumbnails.shape == never.views.shape == (4, 3, 0, 0)
     assert same(replace(never, thumbnails=once.thumbnails), once)
+
+
+def test_a_view_without_geometry_gives_the_rest_of_the_batch(synthetic: Path) -> None:
+    source = {"words": Source((str(synthetic),))}
+    whole, bare = (BatchDataset(source, 4, replace(VIEW, geometry=known), seed=1)[0] for known in (True, False))
+    assert not whole.control_points.isnan().any() and all(extents is not None for extents in whole.characters)
+    assert bare.control_points.isnan().all() and bare.characters == [None] * 4
+    assert same(replace(bare, control_points=whole.control_points), whole)
+
+
+def test_geometry_is_read_for_rectifying_and_for_the_alignment_loss() -> None:
+    localization = LocalizationConfig()
+    views = [
+        View.of(localization, None, rectify, alignment=alignment)
+        for rectify in (True, False)
+        for alignment in (True, False)
+    ]
+    assert [view.geometry for view in views] == [True, True, True, False]
+
+
+def test_a_batch_survives_pickling(synthetic: Path) -> None:
+    batch = BatchDataset({"words": Source((str(synthetic),))}, 4, replace(VIEW, larger=(192, 64)), seed=1)[0]
+    copy = pickle.loads(pickle.dumps(batch))
+    assert same(copy, batch) and torch.equal(copy.views, batch.views) and torch.equal(copy.sizes, batch.sizes)
+    assert all(
+        isinstance(getattr(copy, name), torch.Tensor) for name, value in vars(batch).items() if torch.is_tensor(value)
+    )
 
 
 def test_an_epoch_shows_every_sample_once(synthetic: Path) -> None:

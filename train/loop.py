@@ -156,7 +156,13 @@ class Training:
         dataset = BatchDataset(
             config.sources,
             config.batch_size,
-            View.of(config.localization, config.recognizer, config.rectify, config.refiner),
+            View.of(
+                config.localization,
+                config.recognizer,
+                config.rectify,
+                config.refiner,
+                alignment=config.losses.alignment > 0,
+            ),
             config.seed,
             (distributed.rank(), distributed.world()),
         )

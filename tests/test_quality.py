@@ -23,12 +23,12 @@ from train import quality_command
 from train.crops import Crop, Image
 from train.quality import TruePoints, measure
 from train.shape_errors import (
+    annotated_space,
     corner_error,
     flatten_points,
     polygon_iou,
     quad_errors,
     share_outside,
-    spaced_corner_error,
     word_errors,
 )
 
@@ -158,7 +158,7 @@ def test_quad_errors_are_measured_on_the_text_outline() -> None:
     assert corner_error([shifted]) == pytest.approx(100 * 15 / 75)
     assert corner_error([errors, shifted]) == pytest.approx(50 * 15 / 75)
     # More space at both ends would not help.
-    assert spaced_corner_error([shifted]) == pytest.approx(corner_error([shifted]))
+    assert corner_error([shifted], annotated_space([shifted])) == pytest.approx(corner_error([shifted]))
 
 
 @pytest.mark.parametrize("degrees", [0, 30, 100])
@@ -177,7 +177,9 @@ def test_space_that_annotators_leave_is_no_error_of_place(degrees: float) -> Non
     np.testing.assert_allclose(words[0].offsets, [[3, 2]] * 4, atol=1e-6)
     assert words[0].height == pytest.approx(20)
     assert corner_error(words) == pytest.approx(np.hypot(3, 2))
-    assert spaced_corner_error(words) == pytest.approx(0, abs=1e-6)
+    assert annotated_space(words) == pytest.approx((3 / 20, 2 / 20), abs=1e-6)
+    assert corner_error(words, (3 / 20, 2 / 20)) == pytest.approx(0, abs=1e-6)
+    assert corner_error(words, (3 / 20, 0)) == pytest.approx(2)
 
 
 class Fixed:
@@ -262,9 +264,11 @@ def test_a_set_with_quads_leaves_vertical_words_out(tmp_path: Path) -> None:
     ]
     (tmp_path / "real/quads.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
     exact = canonical_points(ROWS, COLS) / np.array(TEXT_EXTENT)
-    figures = measure(reader, Fixed([exact, exact, exact * 0.1])).summary()
+    figures = measure(reader, Fixed([exact, exact, exact * 0.1])).summary(space=(0.3, 0.4))
     assert (figures.samples, figures.words, figures.quads) == (3, 0, 1)
-    assert figures.corner_error == pytest.approx(0, abs=1e-4) == figures.spaced_corner_error
+    assert figures.corner_error == pytest.approx(0, abs=1e-4)
+    assert (figures.end_space, figures.side_space) == pytest.approx((0, 0), abs=1e-4)
+    assert figures.spaced_corner_error == pytest.approx(100 * 0.5 * 50 / 75)
     assert (figures.end_point_error, figures.cut_off) == (None, None)
 
 

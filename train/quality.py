@@ -18,12 +18,13 @@ from rectify.strength import bend_strength
 from train.crops import Crop, Image, Reader, batches, read_crop
 from train.letter_errors import LetterErrors, letter_errors
 from train.shape_errors import (
+    ANNOTATED_SPACE,
     QuadErrors,
     WordErrors,
+    annotated_space,
     corner_error,
     quad_errors,
     share_outside,
-    spaced_corner_error,
     word_errors,
 )
 from train.similarity import flat_similarity
@@ -87,6 +88,10 @@ class QualityFigures:
     corner_error: float | None
     """Mean over the crops, as the next ones; see ``shape_errors.corner_error``."""
     spaced_corner_error: float | None
+    """With the space added that annotators are taken to leave."""
+    end_space: float | None
+    """% of the text height that they left around the outlines in fact, see ``shape_errors.annotated_space``."""
+    side_space: float | None
     iou: float | None
 
 
@@ -104,8 +109,14 @@ class Quality:
     similarities: list[float] = field(default_factory=list)
     quads: list[QuadErrors] = field(default_factory=list)
 
-    def summary(self) -> QualityFigures:
-        """The figures of what was collected."""
+    def summary(self, space: tuple[float, float] = ANNOTATED_SPACE) -> QualityFigures:
+        """The figures of what was collected.
+
+        Args:
+            space: that annotators are taken to leave around the letters, in text heights, at the ends, and above and
+                below.
+        """
+        left = annotated_space(self.quads) if self.quads else None
         return QualityFigures(
             samples=self.samples,
             bad=self.bad,
@@ -128,7 +139,9 @@ class Quality:
             ssim=_mean(self.similarities),
             quads=len(self.quads),
             corner_error=corner_error(self.quads) if self.quads else None,
-            spaced_corner_error=spaced_corner_error(self.quads) if self.quads else None,
+            spaced_corner_error=corner_error(self.quads, space) if self.quads else None,
+            end_space=100 * left[0] if left else None,
+            side_space=100 * left[1] if left else None,
             iou=_mean([word.iou for word in self.quads]),
         )
 

@@ -16,7 +16,7 @@ from train.crops import Crop, set_names
 from train.output import complain, number, output_file, progress, table, write_json, write_text
 from train.quality import Locator, QualityFigures, TruePoints, measure
 from train.report import page
-from train.shape_errors import FRAME
+from train.shape_errors import ANNOTATED_SPACE, FRAME
 
 LEGEND = {
     "EPE": f"distance of the control points from the true ones, in pixels of a crop scaled to {FRAME[0]}x{FRAME[1]}",
@@ -33,7 +33,9 @@ LEGEND = {
     "SSIM": "of the rectified crop and the flat rendering, which is the crop sampled along the true map, "
     f"{FRAME[0]}x{FRAME[1]}, grey",
     "corner %": "distance of the text outline's corners from the quad's, % of (width + height) / 2 of the crop",
-    "spaced %": "the same once all outlines get the space around the letters that annotators leave in the mean",
+    "spaced %": "the same once all outlines get the space around the letters that annotators leave (--space)",
+    "ends %": "space that the quads leave at the ends of the text outline, % of its height, mean",
+    "sides %": "the same above and below",
     "IoU": "of text outline and quad",
     "fold %": "% of the crops on which the spline folds over",
     "strength": "how far a word is from lying straight in its crop, % of the text height, median",
@@ -58,6 +60,8 @@ _COLUMNS = {
     "SSIM": ("ssim", 3),
     "corner %": ("corner_error", 2),
     "spaced %": ("spaced_corner_error", 2),
+    "ends %": ("end_space", 1),
+    "sides %": ("side_space", 1),
     "IoU": ("iou", 3),
     "fold %": ("fold_over", 2),
     "strength": ("strength", 1),
@@ -67,7 +71,7 @@ _COLUMNS = {
 """Heading to field and digits."""
 
 _SYNTHETIC = [*LEGEND][: [*LEGEND].index("SSIM") + 1]
-_QUADS = ["corner %", "spaced %", "IoU"]
+_QUADS = ["corner %", "spaced %", "ends %", "sides %", "IoU"]
 
 
 def _explained(columns: Sequence[str]) -> str:
@@ -107,7 +111,7 @@ def main(argv: Sequence[str]) -> int:
     for name, folder in set_names(options.lmdb).items():
         for source, locator in locators.items():
             try:
-                figures[name, source] = _measure(name, folder, locator, margin)
+                figures[name, source] = _measure(name, folder, locator, margin, (options.space[0], options.space[1]))
             except (ValueError, OSError) as error:
                 complain(error)
                 failed = True
@@ -117,7 +121,8 @@ def main(argv: Sequence[str]) -> int:
         if options.json:
             write_json(options.json, _json(figures, locators))
         if options.report:
-            facts = ["margins {:g} and {:g}".format(*margin), *legend(header)]
+            margins, space = "margins {:g} and {:g}".format(*margin), "space {:g} and {:g}".format(*options.space)
+            facts = [margins, space, *legend(header)]
             write_text(options.report, page("rectify-ocr quality", facts, header, rows, []))
         print(table(header, rows))
     return int(failed or any(values.bad for values in figures.values()))
@@ -152,6 +157,15 @@ def _parser() -> argparse.ArgumentParser:
         metavar=("ENDS", "SIDES"),
         help="space around the word in the rectified image (default {:g} {:g})".format(*MARGIN),
     )
+    parser.add_argument(
+        "--space",
+        nargs=2,
+        type=float,
+        default=ANNOTATED_SPACE,
+        metavar=("ENDS", "SIDES"),
+        help="space that annotators leave around the letters, in text heights (default {:g} {:g}, which is what the "
+        "columns ends and sides say of IC15's training words)".format(*ANNOTATED_SPACE),
+    )
     return parser
 
 
@@ -171,7 +185,9 @@ def _locators(weights: Sequence[str] | None, grids: Sequence[TruePoints]) -> dic
     return measured
 
 
-def _measure(name: str, folder: Path, locator: Locator | TruePoints, margin: tuple[float, float]) -> QualityFigures:
+def _measure(
+    name: str, folder: Path, locator: Locator | TruePoints, margin: tuple[float, float], space: tuple[float, float]
+) -> QualityFigures:
     reader = LmdbReader(folder)
     with progress(name, len(reader)) as bar:
 
@@ -180,7 +196,7 @@ def _measure(name: str, folder: Path, locator: Locator | TruePoints, margin: tup
             if crop.error is not None:
                 complain(crop.error)
 
-        return measure(reader, locator, watch, margin).summary()
+        return measure(reader, locator, watch, margin).summary(space)
 
 
 def quality_table(figures: Mapping[tuple[str, str], QualityFigures]) -> tuple[list[str], list[list[str]]]:

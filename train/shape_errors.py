@@ -19,6 +19,9 @@ from rectify.tps import text_outline, tps_basis
 FRAME = (192, 64)
 """Pixels (width, height) to which a crop is scaled for end-point errors, whatever its size."""
 
+ANNOTATED_SPACE = (0.087, 0.050)
+"""``annotated_space`` of IC15's training words, around what the shipped rectifier finds."""
+
 _SAMPLES = 33
 """Points along each line that is measured."""
 _TEXT_GRID = (33, 9)
@@ -108,18 +111,20 @@ def quad_errors(points: Points, quad: Quad, rows: int, cols: int) -> QuadErrors:
     return QuadErrors(offsets, height / unit, polygon_iou(outline, quad.corners))
 
 
-def corner_error(words: Sequence[QuadErrors]) -> float:
-    """Mean distance of the corners, in % of half the crop's width + height."""
-    return float(np.mean([np.linalg.norm(word.offsets, axis=1).mean() for word in words]))
+def corner_error(words: Sequence[QuadErrors], space: tuple[float, float] = (0.0, 0.0)) -> float:
+    """Mean distance of the corners, in % of half the crop's width + height.
 
-
-def spaced_corner_error(words: Sequence[QuadErrors]) -> float:
-    """``corner_error`` of outlines to which the same space is added, in text heights, at the ends, and above and below.
-
-    Annotators leave some around the letters; the space is the one that they leave in the mean.
+    Args:
+        space: added to the outlines at the ends, and above and below, in text heights.
     """
-    spaces = np.mean([word.offsets.mean(0) / max(word.height, 1e-9) for word in words], axis=0)
-    return float(np.mean([np.linalg.norm(word.offsets - spaces * word.height, axis=1).mean() for word in words]))
+    moved = [word.offsets - np.array(space) * word.height for word in words]
+    return float(np.mean([np.linalg.norm(offsets, axis=1).mean() for offsets in moved]))
+
+
+def annotated_space(words: Sequence[QuadErrors]) -> tuple[float, float]:
+    """What annotators leave around the letters in the mean, in text heights: at the ends, and above and below."""
+    ends, sides = np.mean([word.offsets.mean(0) / max(word.height, 1e-9) for word in words], axis=0)
+    return float(ends), float(sides)
 
 
 def polygon_iou(a: Points, b: Points) -> float:

@@ -12,6 +12,10 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 import lmdb
+import numpy as np
+from numpy.typing import NDArray
+
+from data.synth.ink import INK, decode_ink
 
 RENEWED = 4096
 """Reads after which a reader opens its dataset anew: the pages that it has read count as memory of the process until
@@ -106,6 +110,19 @@ class LmdbReader:
         """The geometry stored with sample ``index``, from 0, None without; raises as ``reader[index]`` does."""
         number = self._number(index)
         return self._geometry(number, self.value(f"geometry-{number:09d}"))
+
+    def ink(self, index: int) -> NDArray[np.bool_] | None:
+        """Where the flat word of sample ``index`` from 0 has ink, over its ink box; None without.
+
+        Raises:
+            IndexError, ValueError: as ``reader[index]``.
+        """
+        number = self._number(index)
+        value = self.value(f"{INK}-{number:09d}")
+        try:
+            return None if value is None else decode_ink(value)
+        except ValueError as error:
+            raise ValueError(f"{self.folder}: {INK}-{number:09d} is {error}") from None
 
     def _image(self, number: int, value: bytes | None) -> bytes:
         if value is None:

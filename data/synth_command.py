@@ -60,7 +60,7 @@ def synthesize(args: argparse.Namespace) -> None:
     indices = range(args.start, args.start + args.count)
     with LmdbWriter(args.out) as writer:
         for sample in tqdm(_render(settings, indices, args.processes), total=args.count, unit="word", disable=None):
-            writer.add(sample.image, sample.label, {"geometry": sample.geometry_json()})
+            writer.add(sample.image, sample.label, sample.extra())
 
 
 def _render(settings: tuple, indices: range, processes: int) -> Iterator[SyntheticWord]:

@@ -70,6 +70,21 @@ def test_low_letters_are_not_cut_off_where_high_ones_would_be() -> None:
     assert letter_errors(lowered, low, ROWS, COLS).cut_off == 0
 
 
+def test_where_ink_is_known_only_ink_is_cut_off() -> None:
+    """The right half of the word without ink but for the last letter's lower half, the frame as high as its middle."""
+    ink = np.zeros((10, 40), bool)
+    ink[:, :20] = ink[5:, 32:] = True
+    shifted = looking(y=-1.24)  # the frame ends at the middle of the ink box
+    cut = letter_errors(shifted, FLAT, ROWS, COLS, ink=ink).cut_off
+    assert cut == pytest.approx(100 * (5 * 20 + 5 * 8) / (10 * 20 + 5 * 8))
+    ink[5:] = False
+    assert (
+        letter_errors(shifted, FLAT, ROWS, COLS, ink=ink).cut_off
+        == 0
+        < letter_errors(shifted, FLAT, ROWS, COLS).cut_off
+    )
+
+
 def test_a_wider_margin_cuts_less() -> None:
     points = looking(x=0.3)
     assert letter_errors(points, FLAT, ROWS, COLS).cut_off > 0

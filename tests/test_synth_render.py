@@ -10,9 +10,11 @@ import pytest
 from data.reader import LmdbReader
 from data.synth.fonts import Face, FontBook, MissingGlyph, set_word
 from data.synth.geometry import WordGeometry
+from data.synth.ink import ROWS, decode_ink, encode_ink
 from data.synth.render import Renderer
 from data.synth.words import WordSource, _capitals, in_split
 from data.synth_command import main
+from data.writer import LmdbWriter
 
 
 def test_sample_depends_on_seed_and_index_alone(fonts: Path, words_file: Path) -> None:
@@ -43,6 +45,33 @@ def test_samples_decode_and_carry_their_geometry(synthetic: Path) -> None:
         assert geometry.size == image.shape[1::-1]
         assert len(geometry.characters) == len(record.label)
         assert min(geometry.size) >= 8 and geometry.size[0] * geometry.size[1] <= 1.1 * 64 * 192
+
+
+def test_samples_carry_their_ink(synthetic: Path) -> None:
+    reader = LmdbReader(synthetic)
+    for index in range(len(reader)):
+        ink, record = reader.ink(index), reader[index]
+        assert ink is not None and ink.shape[0] <= ROWS and record.geometry is not None
+        assert all(line.any() for line in (ink[0], ink[-1], ink[:, 0], ink[:, -1]))
+        assert ink.shape[1] / ink.shape[0] == pytest.approx(record.geometry["length"], rel=0.1)
+
+
+def test_ink_keeps_strokes_of_a_hair() -> None:
+    coverage = np.zeros((400, 300), np.uint8)
+    coverage[0] = coverage[-1] = coverage[:, 0] = coverage[:, 150] = 9
+    ink = decode_ink(encode_ink(coverage))
+    assert ink.shape == (ROWS, 18)
+    assert ink[:, 0].any() and not ink[5, 1:9].any()
+
+
+def test_damaged_ink_is_named(tmp_path: Path) -> None:
+    with LmdbWriter(tmp_path / "set") as writer:
+        writer.add(b"picture", "word", {"ink": b"nonsense"})
+        writer.add(b"picture", "word")
+    reader = LmdbReader(tmp_path / "set")
+    with pytest.raises(ValueError, match="set: ink-000000001 is not a picture of ink"):
+        reader.ink(0)
+    assert reader.ink(1) is None
 
 
 def test_set_word_fills_its_ink_box_and_orders_the_letters(fonts: Path) -> None:

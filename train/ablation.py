@@ -193,7 +193,7 @@ class _First:
 
     def __init__(self, reader: LmdbReader, most: int) -> None:
         self.folder, self.label = reader.folder, reader.label
-        self.image_bytes, self.geometry = reader.image_bytes, reader.geometry
+        self.image_bytes, self.geometry, self.ink = reader.image_bytes, reader.geometry, reader.ink
         self._length = min(most, len(reader))
 
     def __len__(self) -> int:

@@ -40,6 +40,8 @@ class Reader(Protocol):
 
     def geometry(self, index: int, /) -> dict[str, Any] | None: ...
 
+    def ink(self, index: int, /) -> NDArray[np.bool_] | None: ...
+
 
 class Relabelled:
     """A set with other labels where there are such.
@@ -51,7 +53,7 @@ class Relabelled:
 
     def __init__(self, reader: Reader, texts: Mapping[int, str]) -> None:
         self.folder = reader.folder
-        self.image_bytes, self.geometry = reader.image_bytes, reader.geometry
+        self.image_bytes, self.geometry, self.ink = reader.image_bytes, reader.geometry, reader.ink
         self._reader, self._texts = reader, texts
 
     def __len__(self) -> int:

@@ -22,7 +22,7 @@ _BORDER = 33
 _FRAMES = 9
 """From the canonical one to the sampled one, where that is larger."""
 _LETTER = (12, 16)
-"""Points along and across a letter's box, each in the middle of its part of it."""
+"""Points along and across a letter's box, each in the middle of its part of it, where the ink is not known."""
 
 
 @dataclass(frozen=True)
@@ -36,17 +36,23 @@ class LetterErrors:
     """The same of the distances between neighbours' middles, each as a share of what it is on the flat word; None for
     less than three letters."""
     cut_off: float
-    """% of the letters' area that the sampled frame leaves out. Letters count with their boxes, so that ends of ink are
-    not missed, but a corner without ink counts, too; what is narrower than a twentieth of a letter does not."""
+    """% of the ink that the sampled frame leaves out. In sets that hold no ink letters count with their boxes, a corner
+    without ink included."""
 
 
 def letter_errors(
-    points: Points, truth: WordGeometry, rows: int, cols: int, margin: tuple[float, float] = MARGIN
+    points: Points,
+    truth: WordGeometry,
+    rows: int,
+    cols: int,
+    margin: tuple[float, float] = MARGIN,
+    ink: NDArray[np.bool_] | None = None,
 ) -> LetterErrors:
     """Compare predicted control points (rows·cols, 2), normalised, with the map that the word was rendered by.
 
     Args:
         margin: space around the word in the rectified image, see ``Rectifier``.
+        ink: where the flat word has ink, over its ink box; None where that is not known.
     """
     columns = np.array(truth.characters or [(-1.0, 1.0)])
     middles = columns.mean(1)
@@ -57,7 +63,7 @@ def letter_errors(
     return LetterErrors(
         height=_unevenness(np.linalg.norm((bottom - top) * _shape(truth), axis=1)),
         spacing=_unevenness(np.linalg.norm(np.diff(middle, axis=0) * _shape(truth), axis=1)[spread] / steps[spread]),
-        cut_off=_cut_off(points, truth, rows, cols, margin),
+        cut_off=_cut_off(points, truth, rows, cols, margin, ink),
     )
 
 
@@ -95,23 +101,43 @@ def _rectified_places(flat: Points, points: Points, truth: WordGeometry, rows: i
     return np.where(found[:, None], places, np.nan)
 
 
-def _cut_off(points: Points, truth: WordGeometry, rows: int, cols: int, margin: tuple[float, float]) -> float:
-    along, across = _LETTER
-    columns = np.array(truth.characters or [(-1.0, 1.0)])
-    lines = np.array(truth.heights or [(-1.0, 1.0)] * len(columns))
-    x = columns.mean(1, keepdims=True) + np.diff(columns) / 2 * pixel_centers(along)
-    y = lines.mean(1, keepdims=True) + np.diff(lines) / 2 * pixel_centers(across)
-    boxes = np.stack(np.broadcast_arrays(x[:, None, :], y[:, :, None]), axis=-1)
-    places = truth.map(boxes.reshape(-1, 2))
+def _cut_off(
+    points: Points,
+    truth: WordGeometry,
+    rows: int,
+    cols: int,
+    margin: tuple[float, float],
+    ink: NDArray[np.bool_] | None,
+) -> float:
+    flat, weights = _letter_boxes(truth) if ink is None else _ink_points(ink)
+    places = truth.map(flat)
     # Far from the control points the border may cross itself, and what lies in the loop is shown all the same: by one
     # of the frames between.
     wide = np.array(extent_of(margin))
     narrow = np.minimum(wide, 1.0)
     frames = {tuple((narrow + share * (wide - narrow)).tolist()) for share in np.linspace(0, 1, _FRAMES)}
     shown = [is_inside(places, _border_basis(rows, cols, frame) @ points) for frame in frames]
-    outside = ~np.any(shown, axis=0).reshape(len(columns), -1)
+    outside = ~np.any(shown, axis=0)
+    return float(100 * weights[outside].sum() / weights.sum())
+
+
+def _letter_boxes(truth: WordGeometry) -> tuple[Points, NDArray[np.float64]]:
+    """Flat points all over the letters' boxes, and the area that each stands for."""
+    along, across = _LETTER
+    columns = np.array(truth.characters or [(-1.0, 1.0)])
+    lines = np.array(truth.heights or [(-1.0, 1.0)] * len(columns))
+    x = columns.mean(1, keepdims=True) + np.diff(columns) / 2 * pixel_centers(along)
+    y = lines.mean(1, keepdims=True) + np.diff(lines) / 2 * pixel_centers(across)
+    boxes = np.stack(np.broadcast_arrays(x[:, None, :], y[:, :, None]), axis=-1)
     areas = np.diff(columns)[:, 0] * np.diff(lines)[:, 0]
-    return float(100 * (outside.mean(1) * areas).sum() / areas.sum())
+    return boxes.reshape(-1, 2), np.repeat(areas, along * across)
+
+
+def _ink_points(ink: NDArray[np.bool_]) -> tuple[Points, NDArray[np.float64]]:
+    """Flat points in the middle of each pixel with ink, all of one weight."""
+    height, width = ink.shape
+    places = grid_points(pixel_centers(width), pixel_centers(height))[ink.ravel()]
+    return places, np.ones(len(places))
 
 
 def is_inside(points: Points, polygon: Points) -> NDArray[np.bool_]:

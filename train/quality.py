@@ -80,7 +80,7 @@ class QualityFigures:
     cut_off: float | None
     """% of the words of which anything is cut off."""
     ink_cut_off: float | None
-    """% of the letters' area, mean over the words."""
+    """% of the ink, mean over the words."""
     ssim: float | None
     """Mean over the words, see ``similarity.flat_similarity``."""
     quads: int
@@ -196,7 +196,7 @@ def _add(
     quality.strengths.append(bend_strength(to_pixels(points, word.image.shape[1::-1]), *grid))
     if word.truth is not None:
         quality.words.append(word_errors(points, word.truth, *grid))
-        quality.letters.append(letter_errors(points, word.truth, *grid, margin))
+        quality.letters.append(letter_errors(points, word.truth, *grid, margin, word.ink))
         quality.similarities.append(flat_similarity(word.image, points, word.truth, *grid))
     if quad is not None and not quad.vertical:
         quality.quads.append(quad_errors(points, quad, *grid))
@@ -205,6 +205,7 @@ def _add(
 @dataclass(frozen=True)
 class _Word(Crop):
     truth: WordGeometry | None = None
+    ink: NDArray[np.bool_] | None = None
 
 
 def _words(reader: Reader) -> Iterator[_Word]:
@@ -213,7 +214,7 @@ def _words(reader: Reader) -> Iterator[_Word]:
         try:
             image = read_crop(reader, number)
             truth = WordGeometry.of(reader.geometry(number - 1), f"{reader.folder}: geometry-{number:09d}")
-            yield _Word(number, image=image, truth=truth)
+            yield _Word(number, image=image, truth=truth, ink=reader.ink(number - 1))
         except (ValueError, OSError) as error:
             yield _Word(number, error=str(error))
 

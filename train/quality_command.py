@@ -28,8 +28,9 @@ LEGEND = {
     "bend %": "the same lines: RMS distance from straight ones, % of the text height",
     "height %": "how much the height of the letters differs within a word: standard deviation, % of the mean",
     "spacing %": "the same of the distances between neighbouring letters, beside those of the flat word",
-    "cut %": "% of the words of which the rectified image leaves out a part of a letter's box",
-    "ink cut %": "% of the letters' area that it leaves out",
+    "cut %": "% of the words of which the rectified image leaves out any ink (of the letters' boxes where a set of an "
+    "earlier version holds no ink)",
+    "ink cut %": "% of the ink that it leaves out",
     "SSIM": "of the rectified crop and the flat rendering, which is the crop sampled along the true map, "
     f"{FRAME[0]}x{FRAME[1]}, grey",
     "corner %": "distance of the text outline's corners from the quad's, % of (width + height) / 2 of the crop",

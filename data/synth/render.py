@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from data.synth.degrade import degrade, encode
 from data.synth.fonts import Face, FlatWord, FontBook, MissingGlyph, put, set_word
 from data.synth.geometry import WordGeometry
+from data.synth.ink import INK, encode_ink
 from data.synth.layout import draw_geometry, flat_coordinates
 from data.synth.paint import is_legible, paint
 from data.synth.words import ENGLISH, WordSource
@@ -36,9 +37,13 @@ class SyntheticWord:
     """JPEG."""
     label: str
     geometry: WordGeometry
+    ink: bytes
+    """Of the flat word, see ``ink.encode_ink``."""
 
-    def geometry_json(self) -> bytes:
-        return json.dumps(self.geometry.to_json(), separators=(",", ":")).encode()
+    def extra(self) -> dict[str, bytes]:
+        """What is stored beside image and label."""
+        geometry = json.dumps(self.geometry.to_json(), separators=(",", ":")).encode()
+        return {"geometry": geometry, INK: self.ink}
 
 
 class Renderer:
@@ -72,6 +77,7 @@ class Renderer:
         rng = np.random.Generator(np.random.PCG64([self.seed, index]))
         sign = self.signs > 0 and rng.random() < self.signs
         text, word, face = self._flat_word(rng, sign)
+        own = word.coverage
         width, height = word.ink_size
         geometry = draw_geometry(width / height, word.characters, rng, sign)
         if rng.random() < 0.2:
@@ -84,7 +90,7 @@ class Renderer:
                 break
         # The camera may have taken pixels away; normalised coordinates do not mind.
         geometry = replace(geometry, size=(image.shape[1], image.shape[0]), heights=word.heights)
-        return SyntheticWord(encode(image, rng), text, geometry)
+        return SyntheticWord(encode(image, rng), text, geometry, encode_ink(own))
 
     def _flat_word(self, rng: Rng, sign: bool) -> tuple[str, FlatWord, Face]:
         """A text in a face that has all its characters."""

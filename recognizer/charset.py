@@ -22,8 +22,10 @@ class Charset:
     """
 
     def __init__(self, characters: str = ASCII94) -> None:
+        if not characters:
+            raise ValueError("a charset needs characters")
         repeated = sorted({c for c in characters if characters.count(c) > 1})
-        if not characters or repeated:
+        if repeated:
             raise ValueError(f"a charset needs each character once, repeated: {''.join(repeated)!r}")
         self.characters = characters
         self._index = {c: i for i, c in enumerate(characters, start=1)}

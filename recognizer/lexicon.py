@@ -93,7 +93,8 @@ class Lexicon:
         return self._spelled[charset]
 
     def read_ctc(self, logits: Logits, charset: Charset) -> list[tuple[str, float]]:
-        """The most probable word for each of N crops, exactly, and its confidence.
+        """The most probable word for each of N crops, and its confidence; of a crop that reads like no word the search
+        may stop before it is sure of that (see ``lexicon_search.search``).
 
         Args:
             logits: (N, T, 1 + characters) of a CTC head, class 0 the blank.

@@ -52,13 +52,14 @@ class CropReading(Reading):
     size: tuple[int, int]
     """(width, height) of the source."""
     crop: Image = field(repr=False)
-    """(H, W, 3) uint8, the flat word as the recogniser or engine saw it."""
+    """(H, W, 3) uint8, the flat word that the recogniser or engine was given."""
 
 
 class Pipeline:
     """Reads crops of one word each, with this project's recogniser or with another engine.
 
-    An engine other than the built-in one sees each crop once, straightened at the resolution of its source:
+    An engine other than the built-in one sees each crop once, straightened at the resolution of its source (once more
+    where ``stream`` looks for the crop that it failed on):
 
         Pipeline(engine="tesseract").read(image).text
         Pipeline(engine=lambda crops: [(my_ocr(crop), 1.0) for crop in crops])
@@ -79,7 +80,8 @@ class Pipeline:
         framing: how words are cut out for another engine. None takes what suits it, see ``engines.framing_for``.
 
     Raises:
-        FileNotFoundError, ValueError: no weights there, no such decoder or engine, or a lexicon for another engine.
+        FileNotFoundError, ValueError: no weights there, no such decoder or engine, no batch size, or a lexicon for
+            another engine.
         ModuleNotFoundError: the engine's package is not installed.
     """
 
@@ -95,6 +97,8 @@ class Pipeline:
         lexicon: Lexicon | None = None,
         any_rotation: bool = False,
     ) -> None:
+        if batch_size < 1:
+            raise ValueError(f"batch_size is at least 1, got {batch_size}")
         held = {"rectifier", "recognizer"} if weights is None else find_weights(weights).keys()
         self._engine = load_engine(engine, threads) if isinstance(engine, str) else engine
         builtin = self._engine is None
@@ -167,6 +171,8 @@ class Pipeline:
                 decoded a few hundred ahead of the networks.
             threads: that read and decode ahead.
             on_error: told of an item that cannot be read, and why; the item's reading is then None.
+
+        An exception of ``items`` itself goes through as it is, and what was loaded before it is not read.
 
         Raises:
             TypeError: an item is none of these.
@@ -260,7 +266,7 @@ class Pipeline:
 
 def _untouched(image: Image) -> Rectified:
     """A crop as it is; the control points are its corners."""
-    return Rectified(image, _pixels(canonical_points(2, 2)[None], [image])[0], 2, 2, rectified=False)
+    return Rectified(image.copy(), _pixels(canonical_points(2, 2)[None], [image])[0], 2, 2, rectified=False)
 
 
 def _rgb(image: Image) -> Image:

@@ -109,7 +109,7 @@ def _passed(image: Image, count: int, name: str) -> Image:
     return np.clip(np.floor((sums + (1 << (_BITS - 1))) / (1 << _BITS)), 0, 255).astype(np.uint8)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=8)  # for wide photos one takes megabytes
 def _weights(before: int, count: int, name: str) -> NDArray[np.float64]:
     """How much of each old pixel is in each new one (count, before), in units of 2**-22."""
     kernel, reach = _KERNELS[name]

@@ -72,9 +72,9 @@ class Recognizer:
             ``greedy``. ``auto`` is ``language`` where there is a language network for these characters, shipped or
             beside the weights, else ``both`` where the weights have two heads, else ``greedy``. ``attention-beam``, and
             the attention head with a lexicon, need a file ``spelling`` beside exported weights.
-        lexicon: words that a text can be. Of these the CTC head's most probable one is read, exactly; the attention
-            head chooses among the eight most probable ones, and with both heads, where the first is not sure,
-            the product of the two probabilities does.
+        lexicon: words that a text can be. Of these the CTC head's most probable one is read (see
+            ``Lexicon.read_ctc``); the attention head chooses among the eight most probable ones, and with both heads,
+            where the first is not sure, the product of the two probabilities does, if there is a file ``spelling``.
 
     Raises:
         FileNotFoundError, ValueError: no weights there, none of a recogniser, no such decoder, or a lexicon that the
@@ -195,14 +195,27 @@ class Recognizer:
 
         Args:
             lexicons: for each image the words that it can be, instead of the recogniser's own lexicon.
+
+        Raises:
+            ValueError: not such images, or lexicons that are not as many.
         """
+        if lexicons is not None and len(lexicons) != len(images):
+            raise ValueError(f"{len(lexicons)} lexicons for {len(images)} images")
         if not len(images):
             return []
         if lexicons is None and self._lexicon is not None:
             lexicons = [self._lexicon] * len(images)
         if self.preparation is None:
-            return self._read_flat(np.asarray(images), lexicons)
+            return self._read_flat(self._stacked(images), lexicons)
         return self._read_prepared(images, self.preparation, lexicons)
+
+    def _stacked(self, images: NDArray[np.uint8] | Sequence[Image]) -> NDArray[np.uint8]:
+        try:
+            return np.asarray(images)
+        except ValueError:
+            raise ValueError(
+                f"expected uint8 (N, {self.height}, W, 3), flat words of one width; `Pipeline` reads crops of any size"
+            ) from None
 
     def answer(self, images: Sequence[Image], lexicons: Sequence[Lexicon] | None = None) -> list[tuple[str, float]]:
         """Text and confidence of each crop: what ``Pipeline`` asks of an engine."""

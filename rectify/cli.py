@@ -53,7 +53,7 @@ def main(argv: list[str] | None = None) -> int:
     """Runs the command.
 
     Returns:
-        0 all done, 1 some input failed, 2 wrong usage.
+        0 all done, 1 some input failed, 2 wrong usage, 130 stopped by Ctrl-C.
     """
     argv = sys.argv[1:] if argv is None else argv
     name = argv[0] if argv and argv[0] in COMMANDS else None

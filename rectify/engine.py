@@ -109,7 +109,8 @@ class TorchEngine:
         """See ``Engine``."""
         import torch
 
-        given, *more = (torch.from_numpy(batch) for batch in batches)
+        # Torch takes no negative strides, and warns of arrays that cannot be written to.
+        given, *more = (torch.from_numpy(np.require(batch, requirements=["C", "W"])) for batch in batches)
         with torch.inference_mode():
             given = given.permute(0, 3, 1, 2) if given.ndim == 4 else given
             return [np.asarray(output) for output in outputs_of(self._network, given, *more)]

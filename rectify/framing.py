@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+
+import numpy as np
 
 from rectify.conventions import MARGIN, extent_of
 
@@ -16,7 +19,7 @@ class Framing:
     """What suits who reads the flat words; ``Rectifier`` says what each of these does.
 
     Raises:
-        ValueError: a margin that leaves nothing of the text.
+        ValueError: a margin that is not (ends, sides) or leaves nothing of the text, or a bound that is no number.
     """
 
     margin: tuple[float, float] = MARGIN
@@ -24,4 +27,8 @@ class Framing:
     least_height: int = 0
 
     def __post_init__(self) -> None:
+        if np.shape(self.margin) != (2,):
+            raise ValueError(f"a margin is (ends, sides), got {self.margin}")
         extent_of(self.margin)
+        if math.isnan(self.least_bend):
+            raise ValueError("least_bend is not a number")

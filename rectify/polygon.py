@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rectify.conventions import TEXT_EXTENT, Points, canonical_points, extent_of
-from rectify.images import PHOTO_PIXELS, Image, check_image
+from rectify.images import MIN_SIDE, PHOTO_PIXELS, Image, check_image
 from rectify.rectified import Rectified
 from rectify.shape import frame_size, outline_shape
 from rectify.tps import tps_map
@@ -36,6 +36,11 @@ FAR = 1e6
 
 MIN_AREA = 1.0
 """Square pixels."""
+
+NO_AREA = "encloses no area"
+
+PREVIEW_PIXELS = 1 << 20
+"""Of a crop that only a network sees."""
 
 _SAMPLES = 65
 """Points along each edge from which its length is measured."""
@@ -102,11 +107,22 @@ def place_polygons(image: Image, polygons: Sequence[ArrayLike], keep_order: bool
     return placements
 
 
-def flatten_placement(image: Image, placement: Placement, margin: tuple[float, float] = NO_MARGIN) -> Rectified:
-    """A word sampled flat at the resolution of its source, with this space around it (see ``Rectifier``)."""
-    size = frame_size(image, *placement.shape(), margin)
+def flatten_placement(
+    image: Image, placement: Placement, margin: tuple[float, float] = NO_MARGIN, least_height: int = 0
+) -> Rectified:
+    """A word sampled flat, with this space around it and at least so many rows if it can (see ``Rectifier``)."""
+    size = frame_size(image, *placement.shape(), margin, least_height)
     flat = warp_along(image, placement.place, size, extent_of(margin))
     return Rectified(flat, placement.control_points(ROWS, COLS), ROWS, COLS)
+
+
+def preview(image: Image, placement: Placement, margin: tuple[float, float]) -> Image:
+    """The same for a network that looks at it, whatever its size: with no fewer pixels than a crop must have, and no
+    more than a network can make use of."""
+    sides = np.array(frame_size(image, *placement.shape(), margin))
+    scale = min(1.0, float(np.sqrt(PREVIEW_PIXELS / sides.prod())))
+    width, height = (max(MIN_SIDE, round(side * scale)) for side in sides.tolist())
+    return warp_along(image, placement.place, (width, height), extent_of(margin))
 
 
 def check_polygon(polygon: ArrayLike, size: tuple[int, int]) -> NDArray[np.float64]:
@@ -128,7 +144,7 @@ def check_polygon(polygon: ArrayLike, size: tuple[int, int]) -> NDArray[np.float
         raise ValueError("a coordinate is not a finite number")
     if (np.abs(points) > FAR).any():
         raise ValueError(f"a coordinate is beyond {FAR:.0e} pixels")
-    if len(points) > 4 and (points[0] == points[-1]).all():
+    if len(points) > 4 and len(points) % 2 and (points[0] == points[-1]).all():
         points = points[:-1]  # closed, as some detectors give it
     if len(points) < 4:
         raise ValueError(f"{len(points)} points, it takes at least 4")
@@ -138,7 +154,7 @@ def check_polygon(polygon: ArrayLike, size: tuple[int, int]) -> NDArray[np.float
         raise ValueError(f"outside of the image of {size[0]}x{size[1]} pixels")
     # The hull, as a quadrilateral in the wrong order encloses little.
     if cv2.contourArea(cv2.convexHull(points.astype(np.float32))) < MIN_AREA:
-        raise ValueError("encloses no area")
+        raise ValueError(NO_AREA)
     return points
 
 
@@ -157,7 +173,7 @@ def text_edges(polygon: Points, keep_order: bool = False) -> tuple[Points, Point
         keep_order: the first half is the top edge and the first point the start of the text.
 
     Raises:
-        ValueError: the polygon crosses itself, or ``keep_order`` would read it mirrored.
+        ValueError: the polygon crosses itself or encloses nothing, or ``keep_order`` would read it mirrored.
     """
     if not keep_order and len(polygon) == 4:
         convex = _around(polygon)
@@ -165,7 +181,10 @@ def text_edges(polygon: Points, keep_order: bool = False) -> tuple[Points, Point
             return _quad_edges(convex)
     if _crosses_itself(polygon):
         raise ValueError("crosses itself")
-    clockwise = _signed_area(polygon) > 0
+    area = _signed_area(polygon)
+    if abs(area) < MIN_AREA:
+        raise ValueError(NO_AREA)
+    clockwise = area > 0
     if keep_order and not clockwise:
         raise ValueError("runs counter-clockwise, in this order the text would be mirrored")
     points = polygon if clockwise else polygon[::-1]

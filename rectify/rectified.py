@@ -21,6 +21,7 @@ class Rectified:
     rows: int
     cols: int
     rectified: bool = True
-    """False where the crop was left as it is."""
+    """False where the crop was left as it is, but for a size that was asked for."""
     strength: float = 0.0
-    """How far the word is from lying straight in its crop, in % of the text height, see ``strength.bend_strength``."""
+    """How far the word is from lying straight in its crop, in % of the text height, see ``strength.bend_strength``; 0
+    for words along polygons, which are straightened whatever it is."""

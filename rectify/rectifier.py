@@ -17,7 +17,7 @@ from rectify.folds import unfolded
 from rectify.framing import LEAST_BEND, Framing
 from rectify.images import MAX_SIDE, Image, check_images
 from rectify.orientation import SURE, TURNS, Orientation, is_tall, view
-from rectify.polygon import NO_MARGIN, Placement, flatten_placement, place_polygons
+from rectify.polygon import NO_MARGIN, Placement, flatten_placement, place_polygons, preview
 from rectify.rectified import Rectified
 from rectify.shape import frame_size, resize, text_shape, thumbnail
 from rectify.strength import bend_strength
@@ -54,7 +54,7 @@ class Rectifier:
             below. The default is what this project's recogniser was trained with; other engines may like more.
         least_bend: crops whose word is less bent (``Rectified.strength``) are left as they are, if it fills them. 0
             flattens each.
-        least_height: rows that a result has if it can; smaller words are sampled finer than their source, up to
+        least_height: rows that a flattened word has if it can; smaller ones are sampled finer than their source, up to
             ``shape.FINEST`` times. 0 keeps the resolution of the source. It is for engines that enlarge small crops:
             what they enlarge was then not interpolated before at the coarser resolution.
         any_rotation: True finds out first by how many quarter turns each crop is turned, upside down included. None
@@ -116,10 +116,15 @@ class Rectifier:
         check_images(images, "rectify(image)")
         turns = self._turns(images)
         upright = [np.rot90(image, -turn) if turn else image for image, turn in zip(images, turns, strict=True)]
+        points = self._locate_upright(upright)
+        return np.matmul(points, TURNS[-turns]) if turns.any() else points
+
+    def _locate_upright(self, images: Sequence[Image]) -> NDArray[np.float32]:
+        """``locate`` for crops that are turned by no more than 45 degrees."""
         points = np.empty((len(images), self.rows * self.cols, 2), np.float32)
         for start in range(0, len(images), BATCH):
-            points[start : start + BATCH] = self._locate_upright(upright[start : start + BATCH])
-        return np.matmul(points, TURNS[-turns]) if turns.any() else points
+            points[start : start + BATCH] = self._locate_batch(images[start : start + BATCH])
+        return points
 
     def _turns(self, images: Sequence[Image]) -> NDArray[np.int64]:
         """By how many quarter turns to the left each crop is turned (N,)."""
@@ -140,8 +145,8 @@ class Rectifier:
         ends = points.reshape(self.rows, self.cols, 2)[:, [0, -1]].mean(0)
         return np.asarray(ends[1] - ends[0])
 
-    def _locate_upright(self, images: Sequence[Image]) -> NDArray[np.float32]:
-        """``locate`` for a batch of crops that are turned by no more than 45 degrees."""
+    def _locate_batch(self, images: Sequence[Image]) -> NDArray[np.float32]:
+        """``_locate_upright`` in one call of each network."""
         points = self._engine(np.stack([thumbnail(image, self._thumbnail_size) for image in images]))
         if self.any_rotation:
             aslant = [index for index, image in enumerate(images) if self._is_aslant(points[index], image)]
@@ -194,8 +199,8 @@ class Rectifier:
         Raises:
             TypeError, ValueError: not an image (see ``images.check_image``), or no size that a picture can have.
         """
-        if size is not None and not all(1 <= side <= MAX_SIDE for side in size):
-            raise ValueError(f"a size is (width, height), 1 to {MAX_SIDE} pixels each, got {size}")
+        if size is not None:
+            size = _checked_size(size)
         return self._flatten(image, self.locate([image])[0], size)
 
     def __call__(self, images: Sequence[Image]) -> list[Rectified]:
@@ -239,17 +244,22 @@ class Rectifier:
         """Straight crops along many polygons of one photo, see ``rectify_polygon``."""
         placements = place_polygons(image, polygons, keep_order)
         if refine:
-            placements = self._refined(image, placements)
+            placements = self._refined(image, placements, keep_order)
         if margin is None:
             margin = self.framing.margin if refine else NO_MARGIN
-        return [flatten_placement(image, placement, margin) for placement in placements]
+        return [flatten_placement(image, placement, margin, self.framing.least_height) for placement in placements]
 
-    def _refined(self, image: Image, placements: list[Placement]) -> list[Placement]:
-        """Placements corrected by what the network finds in the crops along them."""
-        crops = [flatten_placement(image, placement, CROP_MARGIN).image for placement in placements]
+    def _refined(self, image: Image, placements: list[Placement], upright: bool) -> list[Placement]:
+        """Placements corrected by what the network finds in the crops along them.
+
+        Args:
+            upright: whether the words are known to lie upright in these.
+        """
+        crops = [preview(image, placement, CROP_MARGIN) for placement in placements]
+        located = self._locate_upright(crops) if upright else self.locate(crops)
         return [
             placement.refined(points * extent_of(CROP_MARGIN), self.rows, self.cols)
-            for placement, points in zip(placements, self.locate(crops), strict=True)
+            for placement, points in zip(placements, located, strict=True)
         ]
 
     def _flatten(self, image: Image, points: NDArray[np.float32], size: tuple[int, int] | None) -> Rectified:
@@ -286,6 +296,13 @@ class Rectifier:
         framed = length * (1 + 2 * ends) * height * (1 + 2 * sides)
         # Rounded, so that half a crop is half of it on every processor.
         return round(float(framed / (image.shape[0] * image.shape[1])), 6)
+
+
+def _checked_size(size: Sequence[int]) -> tuple[int, int]:
+    sides = np.asarray(size)
+    if sides.shape != (2,) or sides.dtype.kind not in "iu" or sides.min() < 1 or sides.max() > MAX_SIDE:
+        raise ValueError(f"a size is (width, height), whole numbers, 1 to {MAX_SIDE} pixels each, got {size}")
+    return int(sides[0]), int(sides[1])
 
 
 def flatten(

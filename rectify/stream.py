@@ -103,7 +103,7 @@ def _try(load: Callable[[Item], Image], item: Item) -> Streamed[Item, Result]:
 def _load_ahead(
     items: Iterable[Item], load: Callable[[Item], Image], threads: int, most: int, most_bytes: int
 ) -> Iterator[Streamed[Item, Result]]:
-    """The loaded items in order; at most ``most`` are under way or waiting, fewer where the waiting ones are large."""
+    """The loaded items in order; besides the next one ``most`` are under way or waiting, fewer where they are large."""
     if threads < 1:
         yield from (_try(load, item) for item in items)
         return

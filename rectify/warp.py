@@ -55,12 +55,13 @@ def warp(
     """
     width, height = size
     sources, points = _averaged([image], np.asarray(points, np.float64)[None], rows, cols, size, extent)
+    source = np.ascontiguousarray(sources[0])  # OpenCV would copy it for every strip
     result = np.empty((height, width, *image.shape[2:]), np.uint8)
     xs, ys = pixel_centers(width) * extent[0], pixel_centers(height) * extent[1]
     strip = max(1, SPLINE_PIXELS // width)
     for top in range(0, height, strip):
         planes = grid_planes(points[0], rows, cols, xs, ys[top : top + strip])
-        _sample(sources[0], planes, result[top : top + strip])
+        _sample(source, planes, result[top : top + strip])
     return result
 
 
@@ -123,6 +124,7 @@ def warp_along(
         whole = part.shape[1::-1]
         part = _shrunk(part, shrink)
         scale = np.divide(part.shape[1::-1], whole)
+    part = np.ascontiguousarray(part)  # OpenCV would copy it for every strip
     result = np.empty((height, width, *image.shape[2:]), np.uint8)
     xs, ys = pixel_centers(width) * extent[0], pixel_centers(height) * extent[1]
     strip = max(1, STRIP_PIXELS // width)

@@ -50,9 +50,11 @@ def test_letters_known_in_the_other_case_only_are_kept_in_that() -> None:
     assert Charset("s").keep("ß") == "" and Charset("ß").keep("ßs") == "ß"
 
 
-@pytest.mark.parametrize("characters", ["", "abca"])
-def test_empty_and_repeated_are_refused(characters: str) -> None:
-    with pytest.raises(ValueError, match="charset"):
+@pytest.mark.parametrize(
+    ("characters", "message"), [("", "needs characters"), ("abca", "each character once, repeated: 'a'")]
+)
+def test_empty_and_repeated_are_refused(characters: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         Charset(characters)
 
 

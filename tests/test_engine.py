@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +80,18 @@ def test_torch_engine_runs_half_precision_weights(tmp_path: Path) -> None:
     rectifier = Rectifier(path)
     np.testing.assert_allclose(rectifier.locate([image]), expected.numpy(), atol=5e-3)
     assert np.abs(rectifier.locate([image])[0] - canonical_points(3, 4)).max() > 0.02
+
+
+def test_torch_engine_takes_views_and_what_cannot_be_written_to(tmp_path: Path) -> None:
+    config = LocalizationConfig(rows=3, cols=4, thumbnail=(64, 16), channels=(8, 8, 8), blocks=(), hidden=16)
+    path = save_network(tmp_path / "a.safetensors", LocalizationNetwork(config), {})
+    engine = load_engine(path, build=lambda _: LocalizationNetwork(config))
+    image = noise(2, 16, 64, 3)
+    view = image[..., ::-1]
+    view.flags.writeable = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        np.testing.assert_array_equal(engine(view), engine(view.copy()))
 
 
 def test_weights_of_another_shape_are_refused_with_one_line(tmp_path: Path) -> None:

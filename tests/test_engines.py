@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import sys
+import warnings
 from collections.abc import Iterable, Sequence
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -243,6 +245,48 @@ def test_unknown_engine_is_named() -> None:
 def test_answers_are_checked(answers: list[Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         ask(lambda crops: answers, [plain(RED), plain(BLUE)])
+
+
+def test_a_crop_that_is_answered_wrongly_is_an_error_of_its_own() -> None:
+    def engine(crops: Sequence[Image]) -> list[Any]:
+        return [("red", 1.0) if color_name(crop[0, 0]) == "red" else None for crop in crops]
+
+    errors: list[str] = []
+    pipeline = Pipeline(engine=engine, rectify=False)
+    readings = pipeline.stream(
+        [plain(RED), plain(BLUE), plain(RED)], on_error=lambda _, error: errors.append(str(error))
+    )
+    assert [reading and reading.text for reading in readings] == ["red", None, "red"]
+    assert errors == ["an engine answers (text, confidence) to each crop, not None"]
+
+
+def test_an_engine_may_write_into_what_it_gets() -> None:
+    def engine(crops: Sequence[Image]) -> list[Answer]:
+        for crop in crops:
+            crop[:] = 0
+        return [("", 0.0)] * len(crops)
+
+    image = plain(RED)
+    Pipeline(engine=engine, rectify=False).read(image)
+    assert image.any()
+
+
+def test_easyocr_in_two_threads_leaves_warnings_as_they_were() -> None:
+    quiet = import_module("recognizer.engines.easyocr_engine")._quiet
+    before = list(warnings.filters)
+    quiet.__enter__()
+    quiet.__enter__()  # a second thread, which leaves after the first
+    quiet.__exit__()
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.warn("not heard", stacklevel=1)
+    quiet.__exit__()
+    assert not heard and list(warnings.filters) == before
+
+
+@pytest.mark.parametrize("size", [0, -1])
+def test_no_batch_size_is_refused(size: int) -> None:
+    with pytest.raises(ValueError, match="batch_size is at least 1"):
+        Pipeline(batch_size=size)
 
 
 def test_crops_that_no_word_fills_are_squeezed() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -249,6 +250,7 @@ def test_many_polygons_are_each_alone_and_in_order() -> None:
         ([[0, 0], [10, 0], [20, 0], [20, 10], [0, 10]], "5 points, it takes an even number"),
         ([[0, 5], [10, 5], [20, 5], [30, 5]], "encloses no area"),
         ([[5, 5]] * 4, "encloses no area"),
+        ([[50, 50], [100, 50], [100, 100], [100, 100], [100, 50], [50, 50.0001]], "encloses no area"),
         ([[0, 0], [10, 0], [10, float("nan")], [0, 10]], "not a finite number"),
         ([[0, 0], [10, 0], [10, float("inf")], [0, 10]], "not a finite number"),
         (rectangle(200, 0, 240, 30), "outside of the image of 200x120 pixels"),
@@ -344,6 +346,43 @@ def test_refinement_is_composed_with_the_polygon(tmp_path: Path) -> None:
     (result,) = rectifier.rectify_polygons(PHOTO, [rectangle(50, 40, 150, 80)], refine=True)
     # 100 × 40 pixels, seen with margins of 10 and 10 pixels: the right half of 120 × 60.
     np.testing.assert_array_equal(result.image, PHOTO[30:90, 100:160])
+
+
+@pytest.mark.parametrize("polygon", [rectangle(10, 10, 30, 10.8), rectangle(0, 0, 7000, 5000)])
+def test_words_of_any_size_are_refined(confirming: Rectifier, polygon: Any) -> None:
+    """What is too small, or too large, for a crop."""
+    photo = np.zeros((5000, 7000), np.uint8)
+    plain = confirming.rectify_polygon(photo, polygon, margin=MARGIN)
+    assert confirming.rectify_polygon(photo, polygon, refine=True).image.shape == plain.image.shape
+
+
+def test_an_order_that_is_kept_is_kept_when_refined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the network for quarter turns would say."""
+    rectifier = Rectifier(save_rectifier(tmp_path / "any.onnx", canonical_points(5, 5)), any_rotation=False)
+    rectifier.any_rotation = True
+    monkeypatch.setattr(Rectifier, "orientation", SimpleNamespace(turns=lambda images, sure: np.full(len(images), 2)))
+    corners = rectangle(30, 20, 90, 50)
+    kept, asked = (
+        rectifier.rectify_polygon(PHOTO, corners, refine=True, margin=CROP_MARGIN, keep_order=keep).image
+        for keep in (True, False)
+    )
+    np.testing.assert_array_equal(kept, asked[::-1, ::-1])
+    assert not np.array_equal(kept, asked)
+
+
+def test_small_words_along_polygons_are_sampled_finer(tmp_path: Path) -> None:
+    path = save_rectifier(tmp_path / "any.onnx", canonical_points(5, 5))
+    assert Rectifier(path, least_height=25).rectify_polygon(PHOTO, rectangle(30, 20, 90, 35)).image.shape == (
+        25,
+        100,
+        3,
+    )
+
+
+def test_tips_of_a_lens_may_meet() -> None:
+    lens = np.array([[20, 50], [60, 30], [100, 50], [100, 50], [60, 70], [20, 50]], float)
+    moved = lens + [[0, 0], [0, 0], [0, 0], [0, 0.01], [0, 0], [0, 0.01]]
+    assert np.abs(crop(smooth(), lens).astype(int) - crop(smooth(), moved)).max() <= 2
 
 
 def test_polygons_through_the_rectifier_are_those_without_it(confirming: Rectifier) -> None:

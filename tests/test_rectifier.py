@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from helpers import noise, save_recognizer, save_rectifier
-from rectify import Rectifier
+from rectify import Framing, Rectifier
 from rectify.conventions import canonical_points, to_pixels
 from rectify.images import Image
 from rectify.rectifier import BATCH, flatten, natural_size
@@ -181,7 +181,24 @@ def test_what_is_left_alone_is_a_copy(tmp_path: Path) -> None:
     assert image.any()
 
 
-@pytest.mark.parametrize("size", [(0, 5), (40000, 5)])
-def test_a_size_that_no_picture_has_is_refused(size: tuple[int, int]) -> None:
+@pytest.mark.parametrize("size", [(0, 5), (40000, 5), (100.0, 32.0), (100, 32, 3), 5])
+def test_a_size_that_no_picture_has_is_refused(size: Any) -> None:
     with pytest.raises(ValueError, match="1 to 32766 pixels"):
         Rectifier().rectify(noise(20, 60, 3), size)
+
+
+def test_a_size_may_be_an_array() -> None:
+    assert Rectifier().rectify(noise(20, 60, 3), np.array([50, 16])).image.shape == (16, 50, 3)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("framing", "message"),
+    [
+        ({"margin": 0.1}, "a margin is"),
+        ({"margin": (0.1, 0.2, 0.3)}, "a margin is"),
+        ({"least_bend": np.nan}, "number"),
+    ],
+)
+def test_a_framing_that_is_none_is_refused(framing: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Framing(**framing)

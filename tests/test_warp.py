@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from helpers import noise
+from rectify import warp as module
 from rectify.conventions import canonical_points, to_pixels
 from rectify.warp import warp, warp_along, warp_batch
 
@@ -160,6 +163,26 @@ def test_a_batch_gives_the_same_pictures(size: tuple[int, int]) -> None:
         # OpenCV rounds positions to 1/32 pixel, so a hair before it is one such step after it.
         assert (difference != 0).mean() < 0.01
         assert np.abs(difference).max() <= 10
+
+
+@pytest.mark.parametrize("along", [False, True])
+def test_views_are_copied_once_and_not_for_every_strip(along: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    view = noise(300, 900, 3)[::-1, :, ::-1]
+    points = to_pixels(canonical_points(5, 5), view.shape[1::-1])
+    seen = []
+
+    def spy(source: NDArray[np.uint8], *rest: Any) -> None:
+        seen.append(source)
+        sample(source, *rest)
+
+    sample = module._sample
+    monkeypatch.setattr(module, "_sample", spy)
+    if along:
+        result = warp_along(view, lambda flat: to_pixels(flat, (900, 300)), (900, 300))
+    else:
+        result = warp(view, points, 5, 5, (900, 300))
+    np.testing.assert_array_equal(result, view)
+    assert len(seen) > 1 and len({id(source) for source in seen}) == 1 and seen[0].flags.c_contiguous
 
 
 def test_a_batch_of_nothing() -> None:

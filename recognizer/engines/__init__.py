@@ -90,8 +90,7 @@ def ask(engine: Engine, crops: Sequence[Image]) -> list[Answer]:
     bring all crops to one height would ask for any amount of memory.
 
     Raises:
-        BatchError: the engine failed.
-        ValueError: it did not return one (text, confidence) for each crop.
+        BatchError: the engine failed, or did not return one (text, confidence) for each crop.
     """
     try:
         answers = list(engine([_squeezed(crop) for crop in crops])) if crops else []
@@ -99,7 +98,7 @@ def ask(engine: Engine, crops: Sequence[Image]) -> list[Answer]:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise BatchError(f"the engine failed: {reason}") from error
     if len(answers) != len(crops):
-        raise ValueError(
+        raise BatchError(
             f"the engine returned {len(answers)} answers for {len(crops)} crops, it must return one for each"
         )
     return [_checked(answer) for answer in answers]
@@ -120,7 +119,7 @@ def _checked(answer: Any) -> Answer:
                 return text, float(confidence)
         except (TypeError, ValueError):
             pass
-    raise ValueError(f"an engine answers (text, confidence) to each crop, not {answer!r}")
+    raise BatchError(f"an engine answers (text, confidence) to each crop, not {answer!r}")
 
 
 def require(package: str, engine: str) -> ModuleType:

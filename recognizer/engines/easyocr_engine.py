@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import cv2
 
 from recognizer.engines import Answer, Engine, require
 from rectify.images import Image
+from rectify.process_wide import ProcessWide
 
 
 def load(threads: int = 1) -> Engine:
@@ -24,7 +24,7 @@ class EasyOcrEngine:
     def __init__(self) -> None:
         package = require("easyocr", "easyocr")
         folder = require("easyocr_en_models", "easyocr").model_dir()
-        with _quietly():
+        with _quiet:
             self._reader = package.Reader(
                 ["en"],
                 gpu=False,
@@ -37,7 +37,7 @@ class EasyOcrEngine:
 
     def __call__(self, crops: Sequence[Image], /) -> list[Answer]:
         """See ``Engine``."""
-        with _quietly():
+        with _quiet:
             return [self._read(crop) for crop in crops]
 
     def _read(self, crop: Image) -> Answer:
@@ -45,10 +45,13 @@ class EasyOcrEngine:
         return (str(found[0][1]), float(found[0][2])) if found else ("", 0.0)
 
 
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """Inside, nothing is warned of: EasyOCR uses what torch and Pillow are about to give up, and pins memory for a GPU
-    whether there is one or not."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+def _ignore_warnings() -> warnings.catch_warnings:
+    context = warnings.catch_warnings()
+    context.__enter__()
+    warnings.simplefilter("ignore")
+    return context
+
+
+_quiet = ProcessWide(_ignore_warnings, lambda context: context.__exit__(None, None, None))
+"""Inside, nothing is warned of: EasyOCR uses what torch and Pillow are about to give up, and pins memory for a GPU
+whether there is one or not."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from data.collection import errors, plan, remaining, run
+from rectify.arguments import positive
 
 EXAMPLES = """examples:
   rectify-ocr collection words.lmdb crops/ --out read                        on this machine, all its processors
@@ -72,15 +73,8 @@ def _parser() -> argparse.ArgumentParser:
     add("inputs", nargs="+", metavar="IN", help="LMDB folder, or folder of pictures")
     add("--out", type=Path, required=True, metavar="DIR", help="folder of the Parquet files; a run in it goes on")
     add("--address", metavar="A", help="Ray cluster to use, 'auto' for this machine's; without it one is started here")
-    add("--workers", type=_positive, metavar="N", help="processes, one CPU each (default: all CPUs of the cluster)")
-    add("--shard", type=_positive, default=2000, metavar="N", help="inputs of a Parquet file (default %(default)s)")
+    add("--workers", type=positive, metavar="N", help="processes, one CPU each (default: all CPUs of the cluster)")
+    add("--shard", type=positive, default=2000, metavar="N", help="inputs of a Parquet file (default %(default)s)")
     add("--weights", type=Path, metavar="FILE", help="weight file or folder (default: the shipped weights)")
     add("--no-rectify", action="store_true", help="read the crops as they are")
     return parser
-
-
-def _positive(argument: str) -> int:
-    value = int(argument)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{argument} is not 1 or more")
-    return value

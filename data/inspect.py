@@ -191,7 +191,14 @@ def _check_repeated(inspection: Inspection, reader: LmdbReader, index: int, seen
 
 
 def _check_geometry(inspection: Inspection, reader: LmdbReader, index: int) -> None:
-    WordGeometry.of(reader.geometry(index), f"geometry-{index + 1:09d}")
+    name = f"geometry-{index + 1:09d}"
+    geometry = WordGeometry.of(reader.geometry(index), name)
+    label = reader.value(f"label-{index + 1:09d}")  # a missing one was told of
+    if not (geometry and geometry.characters and label):
+        return
+    letters = label.decode("utf-8", "replace")
+    if len(geometry.characters) not in (len(letters), len(unicodedata.normalize("NFC", letters))):
+        raise ValueError(f"{name} holds places of {len(geometry.characters)} letters, the label has {len(letters)}")
 
 
 def _spread(counts: Counter[int]) -> str:

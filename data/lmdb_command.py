@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rectify.arguments import positive
+from rectify.arguments import output_file, positive
 
 if TYPE_CHECKING:
     from data.transform import Outcome
@@ -50,6 +50,7 @@ SHOW_EXAMPLES = """examples:
   rectify-ocr lmdb show words.lmdb                          (the first 60 samples, to words.lmdb.png)
   rectify-ocr lmdb show words.lmdb -o sheet.png --start 1001 --count 24 --columns 4
   rectify-ocr lmdb show words.lmdb -o sheet.png --seed 1    (a random choice, the same one every time)
+  rectify-ocr lmdb show greek.lmdb --font DejaVuSans.ttf    (labels beyond ASCII as they are)
 """
 MERGE_EXAMPLES = """examples:
   rectify-ocr lmdb merge a.lmdb b.lmdb c.lmdb all.lmdb
@@ -116,7 +117,7 @@ def _show(args: argparse.Namespace) -> int:
     from data.show import choose, contact_sheet
 
     reader = LmdbReader(args.folder)
-    sheet = contact_sheet(reader, choose(len(reader), args.count, args.start or 1, args.seed), args.columns)
+    sheet = contact_sheet(reader, choose(len(reader), args.count, args.start or 1, args.seed), args.columns, args.font)
     out = args.out or Path(f"{args.folder.resolve().name}.png")
     _write_beside(out, cv2.imencode(".png", sheet[:, :, ::-1])[1].tobytes())
     print(out)
@@ -193,16 +194,17 @@ def _parser() -> argparse.ArgumentParser:
 
     inspect = command("inspect", _inspect, "Count what is in a dataset and list its bad samples.", INSPECT_EXAMPLES)
     inspect.add_argument("folder", type=Path, metavar="DIR", help="dataset, the folder that holds data.mdb")
-    inspect.add_argument("--json", type=Path, metavar="FILE", help="write everything found to this file as well")
+    inspect.add_argument("--json", type=output_file, metavar="FILE", help="write everything found to this file as well")
     inspect.add_argument("--strict", action="store_true", help="exit code 1 for suspicious samples, too")
 
     show = command("show", _show, "Draw a contact sheet of samples with their labels.", SHOW_EXAMPLES)
     show.add_argument("folder", type=Path, metavar="DIR", help="dataset, the folder that holds data.mdb")
     show.add_argument(
-        "-o", "--out", type=Path, metavar="PNG", help="picture to write (default: DIR's name + .png, here)"
+        "-o", "--out", type=output_file, metavar="PNG", help="picture to write (default: DIR's name + .png, here)"
     )
     show.add_argument("--count", type=positive, default=60, metavar="N", help="how many samples (default: 60)")
     show.add_argument("--columns", type=positive, default=6, metavar="N", help="samples in a row (default: 6)")
+    show.add_argument("--font", type=Path, metavar="FILE", help="font for labels beyond ASCII (needs Pillow)")
     which = show.add_mutually_exclusive_group()
     which.add_argument("--start", type=positive, metavar="NUMBER", help="first sample (default: 1)")
     which.add_argument("--seed", type=int, metavar="S", help="choose at random, by this seed, instead")
@@ -213,7 +215,12 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_filter(command("filter", _filter, "Keep the samples that meet all conditions.", FILTER_EXAMPLES))
 
-    export = command("export", _export, "Write a dataset back to image files and a list of labels.", EXPORT_EXAMPLES)
+    export = command(
+        "export",
+        _export,
+        "Write a dataset back to image files and a list of labels; files beside it stay behind.",
+        EXPORT_EXAMPLES,
+    )
     export.add_argument("folder", type=Path, metavar="DIR", help="dataset, the folder that holds data.mdb")
     export.add_argument("out", type=Path, metavar="OUT", help="folder to make; must not exist")
     export.add_argument("--format", choices=("gt", "csv", "jsonl"), default="gt", help="of the list (default: gt)")

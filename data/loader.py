@@ -189,11 +189,14 @@ class SampleSet:
             {number: quad.outline(OUTLINE) for number, quad in read_quads(reader.folder / QUADS).items() if quad.usable}
             for reader in self.readers
         ]
-        places = [(reader, index) for reader, data in enumerate(self.readers) for index in range(len(data))]
-        kept = np.array([bool(source.hold_out) and index % source.hold_out == 0 for _, index in places], bool)
-        self.places = np.array(places, np.int64).reshape(-1, 2)[kept if held_out else ~kept]
+        counts = [len(reader) for reader in self.readers]
+        readers = np.repeat(np.arange(len(counts)), counts)
+        indices = np.concatenate([np.arange(0), *map(np.arange, counts)])
+        kept = indices % source.hold_out == 0 if source.hold_out else np.zeros(len(indices), bool)
+        self.places = np.stack([readers, indices], axis=1)[kept if held_out else ~kept]
         if not held_out and not len(self.places):
-            raise ValueError(f"no samples to train on in {', '.join(source.paths)}")
+            besides = f" besides those that hold_out={source.hold_out} keeps" if len(indices) else ""
+            raise ValueError(f"no samples to train on in {', '.join(source.paths)}{besides}")
         self._geometry = geometry
         self._named: set[int] = set()
 
@@ -202,7 +205,7 @@ class SampleSet:
 
     def usable(self, index: int, keep: Callable[[str], str] = str) -> Sample | None:
         """A sample with what ``keep`` leaves of its label; None where that is nothing, and where the sample is damaged,
-        which is said once, on standard error."""
+        which is said once by each process, on standard error."""
         try:
             return self._sample(index, keep)
         except ValueError as error:
@@ -221,9 +224,10 @@ class SampleSet:
         if not kept:
             return None
         image = fit(read_image(record.image, f"{reader.folder}: image-{record.number:09d}"))
-        # Where a letter is left out, the extents are no longer those of the label's letters.
-        fields = record.geometry if len(kept) == len(label) else None
-        geometry = WordGeometry.of(fields, f"{reader.folder}: geometry-{record.number:09d}")
+        geometry = WordGeometry.of(record.geometry, f"{reader.folder}: geometry-{record.number:09d}")
+        if geometry and len(geometry.characters) != len(kept):
+            # A letter was left out, or the label mended: the places are no longer those of its letters.
+            geometry = replace(geometry, characters=(), heights=())
         return Sample(image, kept, geometry, self._outlines[which].get(record.number))
 
 
@@ -253,6 +257,11 @@ class BatchDataset(Dataset[Batch]):
         self.sets = [SampleSet(source, geometry=view.geometry) for source in used.values()]
         self.augmentations = [Augmentation() if source.augment else None for source in used.values()]
         self.counts = _split(batch_size, [source.share for source in used.values()])
+        for name, count in zip(used, self.counts, strict=True):
+            if not count:
+                raise ValueError(
+                    f"sources.{name}.share gives no sample in a batch of {batch_size}: raise it, or set it to 0"
+                )
         self.view, self.seed, self.part = view, seed, part
         self.charset = Charset(view.charset)
 
@@ -303,7 +312,7 @@ def collate(samples: Sequence[Sample], view: View) -> Batch:
         [s.label for s in samples],
         torch.from_numpy(points),
         torch.from_numpy(outlines),
-        [np.array(s.geometry.characters) if s.geometry else None for s in samples],
+        [np.array(s.geometry.characters) if s.geometry and s.geometry.characters else None for s in samples],
     )
 
 

@@ -63,6 +63,8 @@ def read_quads(path: Path) -> dict[int, Quad]:
         return {}
     quads = {}
     for line_number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        if not line.strip():
+            continue
         try:
             fields = json.loads(line)
             width, height = fields["size"]

@@ -17,7 +17,7 @@ from data.splice import CutWord, Splicer, cut_words
 from data.synth.words import ENGLISH, WordSource
 from data.writer import LmdbWriter
 from recognizer.pipeline import Pipeline
-from rectify.arguments import positive
+from rectify.arguments import not_negative, positive
 
 EXAMPLES = """examples:
   rectify-ocr splice photos.lmdb spliced.lmdb --count 100000 --seed 1
@@ -80,8 +80,8 @@ def _parser() -> argparse.ArgumentParser:
     add("photos", nargs="+", type=Path, metavar="LMDB", help="photographed words with their labels")
     add("out", type=Path, metavar="OUT", help="LMDB folder to write; must not exist yet")
     add("--count", type=positive, required=True, help="number of words")
-    add("--seed", type=int, default=0, help="seed of the whole set (default 0)")
-    add("--start", type=int, default=0, help="index of the first word (default 0)")
+    add("--seed", type=not_negative, default=0, help="seed of the whole set (default 0)")
+    add("--start", type=not_negative, default=0, help="index of the first word (default 0)")
     add(
         "--hold-out",
         type=int,

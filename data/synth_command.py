@@ -6,6 +6,8 @@ import argparse
 import signal
 import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from data.synth.render import Renderer, SyntheticWord
 from data.synth.words import ENGLISH, SPLITS
 from data.writer import LmdbWriter
 from recognizer.charset import read_charset
-from rectify.arguments import positive
+from rectify.arguments import not_negative, positive
 
 EXAMPLES = """examples:
   rectify-ocr synth words.lmdb --count 100000 --seed 1 --fonts ~/fonts
@@ -68,8 +70,13 @@ def _render(settings: tuple, indices: range, processes: int) -> Iterator[Synthet
     if processes == 1:
         yield from map(Renderer(*settings), indices)
         return
-    with get_context("spawn").Pool(processes, _start, settings) as pool:
-        yield from pool.imap(_one, indices, chunksize=_CHUNK)
+    pool = ProcessPoolExecutor(processes, get_context("spawn"), _start, settings)
+    try:
+        yield from pool.map(_one, indices, chunksize=_CHUNK)
+    except BrokenProcessPool:
+        raise ValueError("a process that renders was killed, or ran out of memory; try fewer --processes") from None
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _start(*settings: object) -> None:
@@ -95,8 +102,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("out", metavar="OUT", type=Path, help="LMDB folder to write; must not exist yet")
     parser.add_argument("--count", type=positive, required=True, help="number of words")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the whole set (default 0)")
-    parser.add_argument("--start", type=int, default=0, help="index of the first word (default 0)")
+    parser.add_argument("--seed", type=not_negative, default=0, help="seed of the whole set (default 0)")
+    parser.add_argument("--start", type=not_negative, default=0, help="index of the first word (default 0)")
     parser.add_argument("--fonts", nargs="+", type=Path, required=True, metavar="DIR", help="folders with fonts")
     words = parser.add_mutually_exclusive_group()
     words.add_argument("--words", type=Path, metavar="FILE", help="word list, one a line, frequent words first")

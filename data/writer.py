@@ -91,12 +91,13 @@ class LmdbWriter:
             The sample's number, from 1.
 
         Raises:
+            UnicodeEncodeError: a label that is no text; the sample is not added.
             OSError: the disk is full or fails.
             RuntimeError: outside the ``with`` block.
         """
         self._environment()
-        self._count += 1
         values = {"image": image, "label": label.encode("utf-8"), **(extra or {})}
+        self._count += 1
         for name, value in values.items():
             self._pending.append((f"{name}-{self._count:09d}".encode(), value))
             self._pending_bytes += len(value)

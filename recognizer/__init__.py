@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from recognizer.charset import Charset
+    from recognizer.lexicon import Lexicon
     from recognizer.pipeline import CropReading, Pipeline
     from recognizer.recognizer import Reading, Recognizer
 
-__all__ = ["Charset", "CropReading", "Pipeline", "Reading", "Recognizer"]
+__all__ = ["Charset", "CropReading", "Lexicon", "Pipeline", "Reading", "Recognizer"]
 
 _HOMES = {
     "Charset": "recognizer.charset",
     "CropReading": "recognizer.pipeline",
+    "Lexicon": "recognizer.lexicon",
     "Pipeline": "recognizer.pipeline",
     "Reading": "recognizer.recognizer",
     "Recognizer": "recognizer.recognizer",

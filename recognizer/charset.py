@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import string
 from collections.abc import Iterable
-from pathlib import Path
+
+from rectify.text_files import read_utf8
 
 ASCII94 = string.digits + string.ascii_letters + string.punctuation
 """The 94 printable ASCII characters without the space; the default."""
@@ -76,9 +77,9 @@ def read_charset(path: str | os.PathLike[str]) -> str:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: no characters, or one of them twice.
+        ValueError: not UTF-8, no characters, or one of them twice.
     """
-    characters = "".join(Path(path).read_text(encoding="utf-8-sig").split())
+    characters = "".join(read_utf8(path).split())
     try:
         return Charset(characters).characters
     except ValueError as error:

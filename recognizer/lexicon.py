@@ -38,10 +38,13 @@ class Lexicon:
         lines: line of each word in its file, for errors.
 
     Raises:
+        TypeError: a text instead of words.
         ValueError: no words, or one of more than ``LONGEST`` characters.
     """
 
     def __init__(self, words: Iterable[str], name: str = "lexicon", lines: Sequence[int] | None = None) -> None:
+        if isinstance(words, str):
+            raise TypeError("a lexicon is many words, not one text")
         self.words = tuple(words)
         self.name = name
         self._lines = lines

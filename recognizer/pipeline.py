@@ -94,12 +94,14 @@ class Pipeline:
         decoder: str = AUTO,
         engine: str | Engine | None = None,
         framing: Framing | None = None,
-        lexicon: Lexicon | None = None,
+        lexicon: Lexicon | Sequence[str] | None = None,
         any_rotation: bool = False,
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size is at least 1, got {batch_size}")
         held = {"rectifier", "recognizer"} if weights is None else find_weights(weights).keys()
+        if not held & {"rectifier", "recognizer"}:
+            raise ValueError(f"{weights}: holds neither a rectifier nor a recogniser, but {', '.join(sorted(held))}")
         self._engine = load_engine(engine, threads) if isinstance(engine, str) else engine
         builtin = self._engine is None
         if lexicon is not None and not builtin:
@@ -175,9 +177,12 @@ class Pipeline:
         An exception of ``items`` itself goes through as it is, and what was loaded before it is not read.
 
         Raises:
-            TypeError: an item is none of these.
+            TypeError: an item is none of these, or a single path instead of several.
             ValueError: an item cannot be read and there is no ``on_error``; its message names a file.
         """
+
+        if isinstance(items, (str, bytes)):
+            raise TypeError("stream takes many paths or pictures; give a single one in a list")
 
         def load(item: Image | str | os.PathLike[str] | bytes) -> Image:
             image = load_image(item)

@@ -39,6 +39,8 @@ WIDTHS = (0.75, 1.5)
 """How many times as wide a word is looked at again where the heads are not sure, before the language is asked."""
 LANGUAGE = "language"
 """Name of the decoder that weighs how likely texts are as such where the heads are not sure."""
+CTC_NAMES = {"ctc": "greedy", "ctc-beam": "beam"}
+"""What decoders are called besides what ``recognizer.ctc`` calls them."""
 AUTO = "auto"
 """Name of the decoder that suits the weights: ``language`` where there is a language network for their characters, else
 ``both`` if they have two heads."""
@@ -65,13 +67,14 @@ class Recognizer:
     Args:
         weights: a weight file or folder; None takes the shipped ones.
         threads: of the network.
-        decoder: ``greedy`` or ``beam`` for the CTC head, ``attention`` or ``attention-beam`` for the attention head,
-            ``both`` for the more certain of the two where the first is not sure by itself, read greedily; ``language``
-            for the same, or ``greedy`` of weights with one head, and where that is not sure either the most likely of
-            the texts near by (see ``language.LanguageModel``). Imported weights with an attention head know only
-            ``greedy``. ``auto`` is ``language`` where there is a language network for these characters, shipped or
-            beside the weights, else ``both`` where the weights have two heads, else ``greedy``. ``attention-beam``, and
-            the attention head with a lexicon, need a file ``spelling`` beside exported weights.
+        decoder: ``ctc`` or ``ctc-beam`` (which ``greedy`` and ``beam`` mean, too) for the CTC head, ``attention`` or
+            ``attention-beam`` for the attention head, ``both`` for the more certain of the two where the first is not
+            sure by itself, read greedily; ``language`` for the same, or ``ctc`` of weights with one head, and where
+            that is not sure either the most likely of the texts near by (see ``language.LanguageModel``). Imported
+            weights with an attention head know only ``ctc``. ``auto`` is ``language`` where there is a language network
+            for these characters, shipped or beside the weights, else ``both`` where the weights have two heads, else
+            ``ctc``. ``attention-beam``, and the attention head with a lexicon, need a file ``spelling`` beside exported
+            weights.
         lexicon: words that a text can be. Of these the CTC head's most probable one is read (see
             ``Lexicon.read_ctc``); the attention head chooses among the eight most probable ones, and with both heads,
             where the first is not sure, the product of the two probabilities does, if there is a file ``spelling``.
@@ -90,11 +93,14 @@ class Recognizer:
         weights: str | os.PathLike[str] | None = None,
         threads: int = 1,
         decoder: str = AUTO,
-        lexicon: Lexicon | None = None,
+        lexicon: Lexicon | Sequence[str] | None = None,
     ) -> None:
-        known = (AUTO, *DECODERS, ATTENTION, ATTENTION_BEAM, BOTH, LANGUAGE)
-        if decoder not in known:
+        decoder = CTC_NAMES.get(decoder, decoder)
+        if decoder not in (AUTO, *DECODERS, ATTENTION, ATTENTION_BEAM, BOTH, LANGUAGE):
+            known = (AUTO, *CTC_NAMES, ATTENTION, ATTENTION_BEAM, BOTH, LANGUAGE)
             raise ValueError(f"no decoder {decoder!r}; there are {', '.join(known)}")
+        if lexicon is not None and not isinstance(lexicon, Lexicon):
+            lexicon = Lexicon(lexicon)
         file = select_weights(weights, "recognizer", __file__)
         beside = companions(weights, file)
         language = find_language(file, beside)

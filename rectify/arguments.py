@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 
 def positive(text: str) -> int:
@@ -11,10 +12,29 @@ def positive(text: str) -> int:
     Raises:
         argparse.ArgumentTypeError: it is none; argparse puts the option's name before the message.
     """
+    return _whole(text, 1, "is not a positive whole number")
+
+
+def not_negative(text: str) -> int:
+    """A whole number from 0 on, such as a seed; raises as ``positive``."""
+    return _whole(text, 0, "is not a whole number from 0 on")
+
+
+def output_file(argument: str) -> Path:
+    """An argparse type: a file that can be written later; refused now rather than after an hour of measuring."""
+    path = Path(argument)
+    if path.is_dir():
+        raise argparse.ArgumentTypeError(f"{argument} is a folder, give the name of a file")
+    if not path.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"folder {path.parent} does not exist, create it first")
+    return path
+
+
+def _whole(text: str, least: int, otherwise: str) -> int:
     try:
         value = int(text)
     except ValueError:
-        value = 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a positive whole number")
+        value = least - 1
+    if value < least:
+        raise argparse.ArgumentTypeError(f"{text!r} {otherwise}")
     return value

@@ -28,15 +28,19 @@ TEXT_EXTENT = (1 / (1 + 2 * MARGIN[0]), 1 / (1 + 2 * MARGIN[1]))
 """Half extents (x, y) of the text outline in the canonical frame."""
 
 
+MOST_MARGIN = 10.0
+"""Times the text's length, or its height."""
+
+
 def extent_of(margin: tuple[float, float]) -> tuple[float, float]:
     """Half extents (x, y), in the canonical frame, of a picture with this much space around the text (see ``MARGIN``,
     for which it is the frame itself).
 
     Raises:
-        ValueError: a margin that leaves nothing of the text.
+        ValueError: a margin that leaves nothing of the text, or next to nothing but space.
     """
     along, across = margin
-    if not (-0.5 < along < np.inf and -0.5 < across < np.inf):
+    if not (-0.5 < along <= MOST_MARGIN and -0.5 < across <= MOST_MARGIN):
         raise ValueError(f"a margin is two shares of the text's length and height, like {MARGIN}, got {margin}")
     return (1 + 2 * along) / (1 + 2 * MARGIN[0]), (1 + 2 * across) / (1 + 2 * MARGIN[1])
 

@@ -86,7 +86,16 @@ def read_polygons(path: Path) -> list[Any]:
         raise ValueError(f"{path}: not JSON: {error}") from None
     if not isinstance(items, list):
         raise ValueError(f"{path}: not a list of polygons")
-    return [_points(item) for item in items]
+    polygons = [_points(item) for item in items]
+    if not polygons:
+        raise ValueError(f"{path}: holds no polygon")
+    if _is_one_polygon(items):
+        raise ValueError(f"{path}: holds points of one polygon; it takes a list of polygons: [[[x, y], ...], ...]")
+    return polygons
+
+
+def _is_one_polygon(items: list[Any]) -> bool:
+    return all(isinstance(item, list) and len(item) == 2 and not isinstance(item[0], (list, dict)) for item in items)
 
 
 def _points(item: Any) -> Any:

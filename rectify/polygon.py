@@ -150,11 +150,11 @@ def check_polygon(polygon: ArrayLike, size: tuple[int, int]) -> NDArray[np.float
         raise ValueError(f"{len(points)} points, it takes at least 4")
     if len(points) % 2:
         raise ValueError(f"{len(points)} points, it takes an even number: half of them run along each edge of the text")
-    if (points.max(0) <= 0).any() or (points.min(0) >= size).any():
-        raise ValueError(f"outside of the image of {size[0]}x{size[1]} pixels")
     # The hull, as a quadrilateral in the wrong order encloses little.
     if cv2.contourArea(cv2.convexHull(points.astype(np.float32))) < MIN_AREA:
         raise ValueError(NO_AREA)
+    if (points.max(0) <= 0).any() or (points.min(0) >= size).any():
+        raise ValueError(f"outside of the image of {size[0]}x{size[1]} pixels")
     return points
 
 

@@ -27,16 +27,8 @@ STDIN = "-"
 BUILTIN, NONE = "builtin", "none"
 """Choices of --engine besides the names of other engines."""
 
-DECODERS = {
-    "auto": "auto",
-    "ctc": "greedy",
-    "ctc-beam": "beam",
-    "attention": "attention",
-    "attention-beam": "attention-beam",
-    "both": "both",
-    "language": "language",
-}
-"""Choices of --decoder, and what ``Pipeline`` calls them."""
+DECODERS = ("auto", "ctc", "ctc-beam", "attention", "attention-beam", "both", "language")
+"""Choices of --decoder, see ``Recognizer``."""
 
 BAR_FROM = 64
 """Pictures from which on a progress bar is shown."""
@@ -138,7 +130,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add(
         "--decoder",
-        choices=list(DECODERS),
+        choices=DECODERS,
         default="auto",
         help="how the builtin engine reads: by one head (-beam searches longer for its most probable text), by both "
         "(the more certain one), or by language (both, and where they are not sure the likelier text); auto is the "
@@ -208,13 +200,15 @@ def _reading_engine(arguments: argparse.Namespace) -> Reader:
     pipeline = module.Pipeline(
         arguments.weights,
         rectify=not arguments.no_rectify,
-        decoder=DECODERS[arguments.decoder],
+        decoder=arguments.decoder,
         engine=None if builtin else arguments.engine,
         framing=framing,
         lexicon=_lexicon(arguments.lexicon),
         any_rotation=arguments.any_rotation,
     )
 
+    if pipeline.rectifier is None and not arguments.no_rectify:
+        print(f"rectify-ocr: {arguments.weights} holds no rectifier: crops are read as they are", file=sys.stderr)
     if arguments.attention and not pipeline.recognizer.attends:
         raise ValueError(
             "--attention DIR needs the attention head: --decoder attention, weights that hold one, and no --lexicon"
@@ -320,7 +314,9 @@ class _Run:
             elif os.path.isdir(label):
                 found = list(_pictures(Path(label), self.outputs, self._complain))
                 if not found:
-                    self._complain(f"{label}: no pictures in this folder")
+                    from rectify.images import no_pictures
+
+                    self._complain(f"{label}: {no_pictures(Path(label))}")
                 yield from found
             else:
                 yield Source(label, Path(label), Path(label).stem)

@@ -62,6 +62,8 @@ def test_exact_cases(label: str, text: str, known: Circumstances | None, cause: 
         ("Muse-um", "muse.um", "94", CASE),
         ("Museum", "museun", "62", CONFUSION),
         ("!", "?", "94", CONFUSION),
+        ("Zürich", "zürich", "94", CASE),
+        ("Zürich", "Zrich", "letters", CONFUSION),
     ],
 )
 def test_case_and_punctuation(label: str, text: str, protocol: str, cause: str) -> None:

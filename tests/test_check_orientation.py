@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from data.writer import LmdbWriter
 from train import check_orientation
-from train.check_orientation import held_back, right
+from train.check_orientation import lying_words, right
+from train.crops import HOLD_OUT
 
 
 class AlwaysUpright:
@@ -41,10 +42,10 @@ def test_right_is_what_comes_to_lie_upright() -> None:
 
 
 def test_only_words_that_lie_down_are_turned(tmp_path: Path) -> None:
-    kept = check_orientation.HOLD_OUT
+    kept = HOLD_OUT
     shapes, labels = [(10, 30)] * (3 * kept), ["word"] * (3 * kept)
     shapes[kept], labels[2 * kept] = (30, 10), "of"
-    assert len(list(held_back([words(tmp_path / "set", shapes, labels)]))) == 1
+    assert len(list(lying_words([words(tmp_path / "set", shapes, labels)]))) == 1
 
 
 def test_the_command_prints_a_row_for_each_certainty(

@@ -41,6 +41,13 @@ def test_round_trip(tmp_path: Path) -> None:
         ("steps", "'steps' is not KEY=VALUE"),
         ("steps.deep=1", "steps holds a value"),
         ("sources=7", "sources: expected names"),
+        ("recognizer=none", "recognizer: expected settings, got 'none'"),
+        ("recognizer.charset=01234567", r"charset: expected str, got 342391; put it in quotes"),
+        ("seed=-1", "seed: expected 0 or more, got -1"),
+        ("batch_size=0", "batch_size: expected 1 or more, got 0"),
+        ("groups=[]", "groups: expected shares above 0"),
+        ("ema=2", "ema: expected 0 or more and below 1"),
+        ("sources.a.hold_out=1", "sources.a.hold_out: expected 0 or from 2 on, got 1"),
     ],
 )
 def test_mistakes_are_named(tmp_path: Path, override: str, message: str) -> None:

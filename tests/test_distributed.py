@@ -8,11 +8,14 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
+
+from torch import nn
 
 from data.loader import Batch, BatchDataset, Source, View
 from test_training import SMALL, configuration
@@ -126,6 +129,19 @@ def test_parts_of_a_batch_are_the_batch(synthetic: Path) -> None:
         np.testing.assert_array_equal(getattr(joined, name), getattr(whole, name))
     for one, other in zip(joined.characters, whole.characters, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(("layer", "shape"), [(nn.BatchNorm1d, (6, 3)), (nn.BatchNorm2d, (6, 3, 4, 5))])
+def test_shared_statistics_of_one_process_are_torchs(
+    layer: type[nn.Module], shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(distributed, "_Gather", SimpleNamespace(apply=lambda rows, count: rows))
+    ours, theirs = nn.Sequential(layer(3)), nn.Sequential(layer(3))
+    distributed.share_statistics(ours)
+    assert type(ours[0]) is not layer and isinstance(ours[0], layer)
+    rows = torch.randn(*shape)
+    torch.testing.assert_close(ours(rows), theirs(rows))
+    torch.testing.assert_close(ours.state_dict(), theirs.state_dict())
 
 
 def test_more_processes_than_words_in_a_group_are_refused(tmp_path: Path, synthetic: Path) -> None:

@@ -318,16 +318,14 @@ def test_a_callable_gets_the_straightened_crop_at_full_resolution(weights: Path)
     assert reading.crop is seen[0]
 
 
-def test_a_callable_gets_wider_margins_by_default(tmp_path: Path) -> None:
+def test_a_callable_gets_more_space_above_and_below_by_default(tmp_path: Path) -> None:
     # A word that does not fill its crop, since one that does is left as it is.
     weights = save_rectifier(tmp_path / "rectifier.onnx", 0.5 * canonical_points(5, 5))
     image = noise(60, 160, 3)
     reading = Pipeline(weights, engine=lambda crops: [("", 0.0)]).read(image)
     wider = Rectifier(weights, margin=framing_for(None).margin)
     np.testing.assert_array_equal(reading.crop, wider.rectify(image).image)
-    narrower = Rectifier(weights).rectify(image).image
-    assert reading.crop.shape[0] > narrower.shape[0]
-    assert reading.crop.shape[1] > narrower.shape[1]
+    assert reading.crop.shape[0] > Rectifier(weights).rectify(image).image.shape[0]
 
 
 def test_an_engine_gets_the_margin_that_was_measured_with_it(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:

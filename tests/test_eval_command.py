@@ -17,7 +17,7 @@ import pytest
 from data.writer import LmdbWriter
 from helpers import bars, save_orientation, save_recognizer, save_rectifier
 from rectify.conventions import canonical_points
-from train.eval_command import main
+from train.eval_command import Evaluation, main
 
 Captured = pytest.CaptureFixture[str]
 
@@ -81,6 +81,33 @@ def test_json_is_exactly_as_documented(tmp_path: Path, weights: str, mixed: str)
     }
 
 
+def test_json_says_what_was_not_as_usual(tmp_path: Path, weights: str, mixed: str) -> None:
+    target = tmp_path / "figures.json"
+    command = [mixed, "--weights", weights, "--json", str(target), "--decoder", "ctc", "--rotate", "5", "--seed", "3"]
+    assert main(command) == 0
+    written = figures(target)
+    assert (written["decoder"], written["rotate"], written["seed"]) == ("ctc", 5, 3)
+
+
+def test_what_was_measured_before_ctrl_c_is_written(
+    tmp_path: Path, weights: str, mixed: str, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    second = dataset(tmp_path / "second", (crop("ab"), "ab"))
+    add = Evaluation.add
+
+    def interrupted(self: Evaluation, name: str, reader: Any) -> None:
+        if name == "second":
+            raise KeyboardInterrupt
+        add(self, name, reader)
+
+    monkeypatch.setattr(Evaluation, "add", interrupted)
+    target = tmp_path / "figures.json"
+    with pytest.raises(KeyboardInterrupt):
+        main([mixed, second, "--weights", weights, "--json", str(target)])
+    assert figures(target)["sets"].keys() == {"mixed"}
+    assert "| mixed" in capsys.readouterr().out
+
+
 def test_compare_adds_raw_accuracy_fixed_and_harmed(tmp_path: Path, weights: str, mixed: str) -> None:
     target = tmp_path / "figures.json"
     assert main([mixed, "--weights", weights, "--json", str(target), "--compare"]) == 0
@@ -117,6 +144,7 @@ def test_weights_without_a_rectifier_switch_it_off(tmp_path: Path, weights: str,
     recognizer = f"{weights}/recognizer.onnx"
     assert main([mixed, "--weights", recognizer, "--json", str(target)]) == 0
     assert figures(target)["rectify"] is False
+    assert f"{recognizer} holds no rectifier: crops are read as they are" in capsys.readouterr().err
     with pytest.raises(SystemExit, match="2"):
         main([mixed, "--weights", recognizer, "--compare"])
     assert "--compare needs the rectifier" in capsys.readouterr().err

@@ -102,7 +102,7 @@ def test_the_runtime_imports_without_torch_and_loads_onnxruntime_late() -> None:
 def test_exported_names(package: object) -> None:
     expected = {
         "rectify": ["Framing", "LocalizationNetwork", "Rectified", "Rectifier", "SpatialTransformer"],
-        "recognizer": ["Charset", "CropReading", "Pipeline", "Reading", "Recognizer"],
+        "recognizer": ["Charset", "CropReading", "Lexicon", "Pipeline", "Reading", "Recognizer"],
     }
     name = package.__name__  # type: ignore[attr-defined]
     assert package.__all__ == expected[name]  # type: ignore[attr-defined]

@@ -165,6 +165,8 @@ def test_words_that_cannot_be_read_are_refused() -> None:
         Lexicon(["a", "中文"]).read_ctc(np.zeros((1, 3, 5)), CASED)
     with pytest.raises(ValueError, match="lexicon: holds no words"):
         Lexicon([])
+    with pytest.raises(TypeError, match="many words"):
+        Lexicon("word")
 
 
 def test_a_file_of_words(tmp_path: Path) -> None:

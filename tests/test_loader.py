@@ -12,6 +12,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from data.augment import Augmentation
+from data.inspect import inspect_dataset
 from data.loader import (
     OUTLINE,
     Batch,
@@ -126,6 +127,30 @@ def test_shares_are_kept_in_every_batch(synthetic: Path) -> None:
     }
     batch = BatchDataset(sources, 10, VIEW, seed=1)[0]
     assert int((~batch.control_points[:, 0, 0].isnan()).sum()) == 7
+
+
+def test_a_share_without_a_sample_is_refused(synthetic: Path) -> None:
+    path = (str(synthetic),)
+    with pytest.raises(ValueError, match=r"sources.few.share gives no sample in a batch of 8"):
+        BatchDataset({"many": Source(path, share=0.95), "few": Source(path, share=0.05)}, 8, VIEW, seed=1)
+
+
+def test_a_set_that_is_held_out_whole_says_so(synthetic: Path) -> None:
+    with pytest.raises(ValueError, match=r"no samples to train on .* besides those that hold_out=1 keeps"):
+        SampleSet(Source((str(synthetic),), hold_out=1))
+
+
+def test_a_mended_label_loses_its_letters_places_and_no_more(tmp_path: Path, synthetic: Path) -> None:
+    record = LmdbReader(synthetic)[0]
+    with LmdbWriter(tmp_path / "mended") as writer:
+        writer.add(record.image, record.label + "s", {"geometry": json.dumps(record.geometry).encode()})
+    batch = BatchDataset({"words": Source((str(tmp_path / "mended"),))}, 1, VIEW, seed=1)[0]
+    assert batch.characters == [None] and not batch.control_points.isnan().any()
+    inspection = inspect_dataset(LmdbReader(tmp_path / "mended"))
+    letters = len(record.label)
+    assert [bad.reason for bad in inspection.bad] == [
+        f"geometry-000000001 holds places of {letters} letters, the label has {letters + 1}"
+    ]
 
 
 def test_held_out_samples_are_never_trained_on(synthetic: Path) -> None:

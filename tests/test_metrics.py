@@ -92,6 +92,7 @@ def test_letters_and_digits_of_any_alphabet_count() -> None:
     assert normalize("Łódź-5!", "letters") == "łódź5"
     assert normalize("ΑΘΉΝΑ", "letters") == normalize("Αθήνα", "letters") == "αθήνα"
     assert normalize("Lo\u0301dz", "letters") == "lódz"
+    assert normalize("हिंदी!", "letters") == "हिंदी"  # vowels are marks
 
 
 @given(st.text(alphabet=ASCII94 + " ", max_size=12))

@@ -109,7 +109,7 @@ def test_what_is_no_image_is_refused(weights: Path) -> None:
 
 
 def test_unknown_decoder_is_named(weights: Path) -> None:
-    with pytest.raises(ValueError, match="'best'; there are auto, greedy, beam"):
+    with pytest.raises(ValueError, match="'best'; there are auto, ctc, ctc-beam"):
         Pipeline(weights, decoder="best")
 
 

@@ -432,6 +432,17 @@ def test_command_names_bad_polygons_and_crops_the_others(tmp_path: Path, capsys:
     assert [line.partition(": polygon ")[2][0] for line in lines] == ["1", "3", "4"]
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(QUAD.tolist(), "holds points of one polygon; it takes a list"), ([], "holds no polygon")],
+)
+def test_command_wants_a_list_of_polygons(content: Any, message: str, tmp_path: Path, capsys: Captured) -> None:
+    photo, polygons = save(tmp_path / "street.png", PHOTO), tmp_path / "words.json"
+    polygons.write_text(json.dumps(content))
+    assert cli.main(["crop", photo, str(polygons), "-o", str(tmp_path / "out")]) == 1
+    assert message in capsys.readouterr().err
+
+
 def test_command_refines_with_weights(tmp_path: Path, capsys: Captured) -> None:
     photo = save(tmp_path / "street.png", PHOTO)
     weights = save_rectifier(tmp_path / "half.onnx", canonical_points(5, 5) * (0.5, 1) + (0.5, 0))

@@ -14,6 +14,8 @@ def test_a_damaged_quad_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"quads\.jsonl: line 2"):
         read_quads(path)
     assert read_quads(tmp_path / "none.jsonl") == {}
+    path.write_text('\n{"index": 1, "size": [1, 2], "quad": [[0, 0], [1, 0], [1, 1], [0, 1]]}\n\n')
+    assert read_quads(path).keys() == {1}
 
 
 def test_the_outline_of_the_whole_crop_is_its_border() -> None:

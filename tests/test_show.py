@@ -88,6 +88,21 @@ def test_labels_that_differ_look_different(tmp_path, one, other):
     assert not np.array_equal(contact_sheet(readers[0], [0]), contact_sheet(readers[1], [0]))
 
 
+def test_labels_beyond_ascii_are_written_in_a_font(tmp_path, fonts):
+    reader = dataset(tmp_path / "words", [(plain((0, 0, 250)), label) for label in ("ééé", "e" * 80)])
+    escaped, written = (
+        contact_sheet(reader, [0, 1], columns=1, font=font) for font in (None, fonts / "Aileron-Regular.ttf")
+    )
+
+    def width(sheet, row):
+        caption = sheet[GAP + row * PITCH[1] + CELL[1] :][:CAPTION]
+        return np.flatnonzero((caption < 128).any((0, 2))).max()
+
+    assert width(written, 0) < width(escaped, 0) < width(written, 1) < GAP + CELL[0]
+    with pytest.raises(ValueError, match=r"nofont\.ttf: not a font"):
+        contact_sheet(reader, [0], font=tmp_path / "nofont.ttf")
+
+
 def test_bad_samples_are_shown_by_their_reason(tmp_path):
     reader = dataset(tmp_path / "words", [(b"no picture", "word"), (plain((0, 0, 0)), "word")])
     sheet = contact_sheet(reader, [0, 1])

@@ -102,6 +102,12 @@ def test_icdar_quotes(tmp_path, line, image, label):
     assert open_source(path).format == "icdar"
 
 
+def test_labels_in_quotes_after_a_tab_are_no_icdar(tmp_path):
+    path = tmp_path / "gt.txt"
+    path.write_text('a.png\t"hi"\nb.png\t"x"\n', encoding="utf-8")
+    assert open_source(path).format == "gt"
+
+
 def test_icdar_rows_without_quotes_are_bad(tmp_path):
     path = write(tmp_path / "gt.txt", 'a.png, "x"\nb.png, y\nc.png, ""\n')
     assert list(read_quoted(path))[1:] == [BadRow(2, 'expected path, "label"'), BadRow(3, "c.png: empty label")]

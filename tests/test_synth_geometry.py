@@ -85,6 +85,12 @@ def test_json_round_trip_and_outline_in_pixels() -> None:
     np.testing.assert_allclose(stored["outline"], to_pixels(geometry.outline(), geometry.size), atol=0.01)
 
 
+def test_a_matrix_of_another_shape_is_refused() -> None:
+    fields = drawn(1, 3.0).to_json() | {"matrix": [[1, 0, 0], [0, 1, 0]]}
+    with pytest.raises(ValueError, match=r"its matrix has the shape \(2, 3\)"):
+        WordGeometry.from_json(fields)
+
+
 def test_json_of_something_else_is_refused() -> None:
     with pytest.raises(ValueError, match="geometry of a synthetic word"):
         WordGeometry.from_json({"size": [1, 1]})

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import multiprocessing
 import shutil
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from data.synth.geometry import WordGeometry
 from data.synth.ink import ROWS, decode_ink, encode_ink
 from data.synth.render import Renderer
 from data.synth.words import WordSource, _capitals, in_split
-from data.synth_command import main
+from data.synth_command import _render, main
 from data.writer import LmdbWriter
 
 
@@ -35,6 +36,21 @@ def test_any_number_of_processes_and_any_start_give_the_same_bytes(
     one, two, later = (list(LmdbReader(tmp_path / name)) for name in ("one", "two", "later"))
     assert one == two
     assert [(r.image, r.label, r.geometry) for r in one[8:]] == [(r.image, r.label, r.geometry) for r in later]
+
+
+def test_a_process_that_is_killed_ends_the_rendering(fonts: Path, words_file: Path) -> None:
+    settings = ([fonts], 3, "all", words_file, "en", None, 0.0)
+    samples = _render(settings, range(100_000), processes=2)
+    next(samples)
+    for process in multiprocessing.active_children():
+        process.kill()
+    with pytest.raises(ValueError, match="was killed, or ran out of memory"):
+        list(samples)
+
+
+def test_folders_of_fonts_must_exist(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="nowhere: no such folder"):
+        FontBook([tmp_path / "nowhere"])
 
 
 def test_samples_decode_and_carry_their_geometry(synthetic: Path) -> None:

@@ -104,11 +104,20 @@ def test_wrong_evaluations(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         with pytest.raises(SystemExit, match="2"):
             main([str(other)])
         assert "other.json: not figures" in capsys.readouterr().err
+
+    def altered(name: str, before: str, after: str) -> str:
+        path = tmp_path / f"{name}.json"
+        path.write_text(Path(good).read_text().replace(before, after))
+        return str(path)
+
     for files, message in (
         ([raw], "no evaluation with rectification"),
         ([good, good], "two evaluations of SVT"),
         ([str(cased)], "cased.json: of 94 characters"),
         ([str(tmp_path / "absent.json")], "absent.json"),
+        ([altered("engine", '"builtin"', '"tesseract"')], "not of this project's recogniser on upright crops"),
+        ([altered("turned", '"protocol"', '"rotate": 90, "protocol"')], "on upright crops"),
+        ([altered("known", '"protocol"', '"lexicon": "words.txt", "protocol"')], "with the lexicon words.txt"),
     ):
         with pytest.raises(SystemExit, match="2"):
             main(files)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,17 +14,20 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from safetensors import SafetensorError
+
 from data.loader import Source
 from recognizer.attention_network import AttentionConfig
 from recognizer.network import RecognizerConfig
 from rectify.network import LocalizationConfig
-from rectify.weights_io import read_weight_file
+from rectify.weights_io import find_weights, read_weight_file
 from train import checkpoint
 from train.calibrate import store
 from train.config import Config, Losses, Sampling, load_config
 from train.loop import Training
 from train.train_command import CONFIGS, main
 from train.validation import Validation
+from train.weights import find_safetensors, write_tensors
 
 SMALL = LocalizationConfig(rows=3, cols=3, channels=(8, 8, 8, 8), blocks=(), hidden=16)
 HEAD = AttentionConfig(units=32, embedding=16, steps=16, dropout=0.0)
@@ -208,6 +212,68 @@ def test_an_existing_run_is_not_overwritten(
     arguments = [f"sources.synthetic.paths=[{synthetic}]", f"validation.unseen.paths=[{synthetic}]"]
     assert main(["geometry", f"out={tmp_path / 'run'}", *arguments]) == 2
     assert "--resume" in capsys.readouterr().err
+
+
+def test_a_folder_of_weights_is_not_trained_into(
+    tmp_path: Path, synthetic: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Training(configuration(tmp_path / "run", synthetic, steps=1)).run()
+    (tmp_path / "run" / checkpoint.FILE).unlink()
+    assert main(["geometry", f"out={tmp_path / 'run'}", f"sources.synthetic.paths=[{synthetic}]"]) == 2
+    assert "holds weights that are of no run" in capsys.readouterr().err
+
+
+def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_last_state(tmp_path: Path, synthetic: Path) -> None:
+    Training(configuration(tmp_path / "run", synthetic)).run(until=2)
+    training = Training(configuration(tmp_path / "run", synthetic, losses=Losses(ctc=float("nan"))))
+    training.resume()
+    with pytest.raises(ValueError, match=r"no longer a number after step 2: lower learning_rate"):
+        training.run()
+    assert checkpoint.read(tmp_path / "run" / checkpoint.FILE)[1]["step"] == 2
+
+
+def test_a_run_of_other_networks_is_not_gone_on_with(tmp_path: Path, synthetic: Path) -> None:
+    Training(configuration(tmp_path / "run", synthetic)).run(until=1)
+    with pytest.raises(ValueError, match=r"another recognizer, frozen; .* init="):
+        Training(
+            configuration(tmp_path / "run", synthetic, recognizer=replace(READER, hidden=16), frozen=("attention",))
+        ).resume()
+    slower = Training(configuration(tmp_path / "run", synthetic, learning_rate=1e-5, steps=7))
+    slower.resume()
+    assert slower.step == 1
+
+
+def test_figures_after_the_last_state_go_when_a_run_goes_on(tmp_path: Path, synthetic: Path) -> None:
+    Training(configuration(tmp_path / "run", synthetic, evaluate_every=1)).run(until=2)
+    table = tmp_path / "run" / "metrics.csv"
+    kept = table.read_text()
+    table.write_text(kept + "4,ctc,1.5\n5,ctc,")  # killed while it wrote, after the state of step 2
+    training = Training(configuration(tmp_path / "run", synthetic, evaluate_every=1))
+    training.resume()
+    training.run(until=3)
+    steps = [int(line.split(",")[0]) for line in table.read_text().splitlines()[1:]]
+    assert table.read_text().startswith(kept) and set(steps) == {1, 2, 3} and steps == sorted(steps)
+
+
+def test_weights_that_cannot_be_written_leave_the_old_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.safetensors"
+    write_tensors(path, {"a": torch.zeros(2)}, {})
+    before = path.read_bytes()
+
+    def full(tensors: Any, partial: Path, metadata: Any) -> None:
+        partial.write_bytes(b"half")
+        raise SafetensorError("No space left on device")
+
+    monkeypatch.setattr("train.weights.save_file", full)
+    with pytest.raises(OSError, match=r"a\.safetensors: cannot be written: No space left"):
+        write_tensors(path, {"a": torch.ones(2)}, {})
+    assert path.read_bytes() == before and [file.name for file in tmp_path.iterdir()] == ["a.safetensors"]
+
+
+def test_of_two_weight_files_of_a_kind_training_takes_the_one_that_is_read(tmp_path: Path, synthetic: Path) -> None:
+    Training(configuration(tmp_path / "run", synthetic, steps=1)).run()
+    shutil.copy(tmp_path / "run/rectifier.safetensors", tmp_path / "run/rectifier-old.safetensors")
+    assert find_safetensors(tmp_path / "run")["rectifier"].path == find_weights(tmp_path / "run")["rectifier"].path
 
 
 def test_a_run_that_never_saved_may_start_again(

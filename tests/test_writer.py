@@ -37,6 +37,14 @@ def test_layout_is_the_fields(tmp_path):
     }
 
 
+def test_a_label_that_is_no_text_is_not_counted(tmp_path):
+    with LmdbWriter(tmp_path / "words") as writer:
+        with pytest.raises(UnicodeEncodeError):
+            writer.add(b"first", "\udcff")
+        assert writer.add(b"second", "two") == 1
+    assert LmdbReader(tmp_path / "words")[0].label == "two"
+
+
 def test_nothing_but_the_data_file_is_left(tmp_path):
     with LmdbWriter(tmp_path / "words") as writer:
         writer.add(b"x", "x")

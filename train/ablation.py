@@ -208,7 +208,8 @@ def _trained(config: Config, frozen: bool = False) -> Training:
     """A run at its end; one that was stopped goes on.
 
     Args:
-        frozen: leave the localization network as it is.
+        frozen: leave the weights of the localization network as they are. Its running statistics follow the words, as
+            they do where it learns; ``Config.frozen`` would hold them, too.
 
     Raises:
         ValueError: its folder holds a run of other settings.

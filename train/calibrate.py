@@ -22,7 +22,6 @@ from data.loader import find_lmdbs
 from data.reader import LmdbReader
 from recognizer.pipeline import Pipeline
 from recognizer.recognizer import TEMPERATURE as KEY
-from rectify.read_command import DECODERS
 from rectify.weights_io import METADATA_KEY, WeightFile, find_weights, read_weight_file
 from train.calibration import expected_calibration_error, fit_temperature
 from train.crops import held_back
@@ -46,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         files = _files(options.weights, KINDS[options.decoder])
         weights = None if options.weights == "shipped" else options.weights
-        pipeline = Pipeline(weights, decoder=DECODERS[options.decoder])
+        pipeline = Pipeline(weights, decoder=options.decoder)
         verdicts = [v for folder in find_lmdbs(options.lmdb) for v in _read(LmdbReader(folder), pipeline)]
         if len(verdicts) < 2:
             raise ValueError("no words were held back in these datasets")

@@ -11,7 +11,7 @@ import numpy as np
 
 from rectify.conventions import Points
 from rectify.orientation import TALL
-from train.metrics import normalize
+from train.metrics import LETTERS, normalize
 
 UNREADABLE = "unreadable"
 CASE = "case or punctuation"
@@ -62,7 +62,7 @@ def find_cause(label: str, text: str, known: Circumstances | None, protocol: str
     """
     if known is None:
         return UNREADABLE
-    if normalize(label) == normalize(text) != "":
+    if normalize(label, LETTERS) == normalize(text, LETTERS) != "":
         return CASE
     width, height = known.size
     if height >= TALL * width:

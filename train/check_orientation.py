@@ -19,10 +19,8 @@ from numpy.typing import NDArray
 from data.reader import LmdbReader, find_lmdbs
 from rectify.images import Image
 from rectify.orientation import Orientation
-from train.crops import read_crop, rotated
-from train.metrics import normalize
+from train.crops import held_back, rotated
 from train.output import number, table
-from train.tune_harmless import HOLD_OUT
 
 LETTERS = 3
 BEYOND = ((0, 0), (0, 15), (15, 30), (30, 40), (40, 45))
@@ -37,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--weights", metavar="W", help="without it the shipped ones")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(argv)
-    words = list(held_back(options.photos))
+    words = list(lying_words(options.photos))
     if not words:
         parser.error(f"no held-back word that lies down and has {LETTERS} letters")
     orientation, rng = Orientation(options.weights), np.random.default_rng(options.seed)
@@ -48,15 +46,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def held_back(paths: Sequence[str]) -> Iterator[Image]:
-    """The words to turn."""
+def lying_words(paths: Sequence[str]) -> Iterator[Image]:
+    """The words to turn: held-back ones that lie down."""
     for folder in find_lmdbs(paths):
-        reader = LmdbReader(folder)
-        for index in range(0, len(reader), HOLD_OUT):
-            if len(normalize(reader.label(index))) >= LETTERS:
-                image = read_crop(reader, index + 1)
-                if image.shape[1] > image.shape[0]:
-                    yield image
+        for crop in held_back(LmdbReader(folder)):
+            if crop.image is not None and len(crop.label) >= LETTERS and crop.image.shape[1] > crop.image.shape[0]:
+                yield crop.image
 
 
 def turn_all(

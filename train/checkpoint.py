@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
+
+from train.weights import write_tensors
 
 FILE = "training.state"
 """Not called .safetensors, since it is no weight file to read with; those stand beside it."""
@@ -31,10 +31,7 @@ def save(
     tensors["random"] = torch.get_rng_state()
     tensors = {name: value.cpu().contiguous().clone() for name, value in tensors.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    save_file(tensors, partial, {"rectify-ocr": json.dumps({"kind": "checkpoint", "step": step, **notes})})
-    partial.chmod(0o644)
-    os.replace(partial, path)
+    write_tensors(path, tensors, {"rectify-ocr": json.dumps({"kind": "checkpoint", "step": step, **notes})})
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -6,7 +6,7 @@ import dataclasses
 import difflib
 import types
 import typing
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from recognizer.charset import read_charset
 from recognizer.classic.config import ClassicShape
 from recognizer.network import RecognizerConfig
 from rectify.network import LocalizationConfig
+from rectify.text_files import read_utf8
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Losses:
-    """Weights of the losses; a loss of weight 0 is not computed."""
+    """Weights of the losses; with 0 one teaches nothing, and quad and alignment are not computed."""
 
     geometry: float = 1.0
     """Smooth-L1 on control points, where the truth is known."""
@@ -148,7 +149,7 @@ def load_tree(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]
         ConfigError: a pair that is none; keys below a value.
         FileNotFoundError: no such file.
     """
-    tree = _yaml(Path(path).read_text(encoding="utf-8"), str(path)) or {}
+    tree = _yaml(read_utf8(path), str(path)) or {}
     if not isinstance(tree, dict):
         raise ConfigError(f"{path}: holds no settings of the form KEY: VALUE")
     for pair in overrides:
@@ -156,16 +157,36 @@ def load_tree(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]
         if not separator:
             raise ConfigError(f"{pair!r} is not KEY=VALUE")
         _set(tree, key.split("."), _yaml(value, pair))
-    recognizer = tree.get("recognizer") or {}
-    charset = recognizer.get("charset")
+    recognizer = tree.get("recognizer")
+    charset = recognizer.get("charset") if isinstance(recognizer, Mapping) else None
     if isinstance(charset, Mapping) and charset.keys() == {"file"}:
-        recognizer["charset"] = read_charset(str(charset["file"]))
+        tree["recognizer"]["charset"] = read_charset(str(charset["file"]))
     return tree
 
 
 def config_from(tree: Mapping[str, Any]) -> Config:
     """A configuration from nested mappings, as YAML and JSON give them."""
-    return _build(Config, tree, "")
+    config: Config = _build(Config, tree, "")
+    for name, (right, wanted) in _RANGES.items():
+        if not right(getattr(config, name)):
+            raise ConfigError(f"{name}: expected {wanted}, got {getattr(config, name)!r}")
+    for name, source in config.sources.items():
+        if source.hold_out == 1 or source.hold_out < 0:
+            raise ConfigError(f"sources.{name}.hold_out: expected 0 or from 2 on, got {source.hold_out}")
+    return config
+
+
+_RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "steps": (lambda value: value >= 1, "1 or more"),
+    "batch_size": (lambda value: value >= 1, "1 or more"),
+    "seed": (lambda value: value >= 0, "0 or more"),
+    "workers": (lambda value: value >= 0, "0 or more"),
+    "threads": (lambda value: value >= 1, "1 or more"),
+    "groups": (lambda value: bool(value) and min(value) > 0, "shares above 0"),
+    "ema": (lambda value: 0 <= value < 1, "0 or more and below 1"),
+    "evaluate_every": (lambda value: value >= 0, "0 or more"),
+}
+"""What values of some settings must be like."""
 
 
 def as_tree(config: Any) -> dict[str, Any]:
@@ -183,6 +204,8 @@ def _yaml(text: str, name: str) -> Any:
 
 def _set(tree: dict[str, Any], keys: list[str], value: Any) -> None:
     for key in keys[:-1]:
+        if keys[-2:] == ["charset", "file"] and key == "charset":
+            tree[key] = {}  # a file takes the place of characters
         tree = tree.setdefault(key, {})
         if not isinstance(tree, dict):
             raise ConfigError(f"{'.'.join(keys)}: {key} holds a value, not keys")
@@ -236,7 +259,8 @@ def _plain(kind: Any, value: Any, place: str) -> Any:
         except ValueError:
             pass
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise ConfigError(f"{place}: expected {kind.__name__}, got {value!r}")
+        quoted = f"; put it in quotes, as in '{place}=\"...\"'" if kind is str else ""
+        raise ConfigError(f"{place}: expected {kind.__name__}, got {value!r}{quoted}")
     return value
 
 

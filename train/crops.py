@@ -82,13 +82,14 @@ def held_back(reader: Reader) -> Iterator[Crop]:
     with progress(reader.folder.name, len(reader)) as bar:
         for index in range(0, len(reader), HOLD_OUT):
             bar.update(index - bar.n)
-            label = normalize(reader.label(index))
-            if not label:
-                continue
             try:
-                yield Crop(index + 1, label, read_crop(reader, index + 1))
+                label = normalize(reader.label(index))
+                crop = Crop(index + 1, label, read_crop(reader, index + 1)) if label else None
             except (ValueError, OSError) as error:
                 complain(error)
+                continue
+            if crop:
+                yield crop
 
 
 def labels(reader: Reader, wanted: Callable[[str], bool]) -> Iterator[Crop]:

@@ -110,8 +110,8 @@ def share_statistics(module: nn.Module) -> nn.Module:
     """The module with its batch normalisation and dropout replaced by ones that see the rows of all processes; the
     names and values of its state stay."""
     for name, child in module.named_children():
-        if isinstance(child, nn.BatchNorm2d):
-            child.__class__ = SharedBatchNorm
+        if type(child) in _SHARED:
+            child.__class__ = _SHARED[type(child)]
         elif isinstance(child, nn.Dropout):
             setattr(module, name, SharedDropout(child.p))
         else:
@@ -119,14 +119,14 @@ def share_statistics(module: nn.Module) -> nn.Module:
     return module
 
 
-class SharedBatchNorm(nn.BatchNorm2d):
+class _Shared(nn.modules.batchnorm._BatchNorm):
     """Batch normalisation by the mean and variance over the rows of all processes; torch's own does it on GPUs only."""
 
     def forward(self, rows: Tensor) -> Tensor:
         if not self.training:
             return super().forward(rows)
         values = rows.float()  # whatever autocast made of it: variances need the precision
-        variance, mean = torch.var_mean(values, (0, 2, 3), correction=0)
+        variance, mean = torch.var_mean(values, [0, *range(2, rows.ndim)], correction=0)
         count = torch.full_like(mean, rows.numel() / rows.shape[1])
         means, variances, counts = _Gather.apply(torch.stack([mean, variance, count])[None], world()).unbind(1)
         total = counts.sum(0)
@@ -134,7 +134,8 @@ class SharedBatchNorm(nn.BatchNorm2d):
         variance = (counts * (variances + (means - mean).square())).sum(0) / total
         self._keep(mean.detach(), (variance * total / (total - 1)).detach())
         scale = self.weight * torch.rsqrt(variance + self.eps)
-        return (values * scale[:, None, None] + (self.bias - mean * scale)[:, None, None]).to(rows.dtype)
+        scale, shift = (value.view(-1, *[1] * (rows.ndim - 2)) for value in (scale, self.bias - mean * scale))
+        return (values * scale + shift).to(rows.dtype)
 
     @torch.no_grad()
     def _keep(self, mean: Tensor, variance: Tensor) -> None:
@@ -144,6 +145,20 @@ class SharedBatchNorm(nn.BatchNorm2d):
         self.num_batches_tracked += 1
         self.running_mean.lerp_(mean, self.momentum)
         self.running_var.lerp_(variance, self.momentum)
+
+
+class SharedBatchNorm1d(_Shared, nn.BatchNorm1d):
+    """Of rows (N, C) or (N, C, L)."""
+
+
+class SharedBatchNorm2d(_Shared, nn.BatchNorm2d):
+    """Of rows (N, C, H, W)."""
+
+
+_SHARED: dict[type[nn.Module], type[nn.Module]] = {
+    nn.BatchNorm1d: SharedBatchNorm1d,
+    nn.BatchNorm2d: SharedBatchNorm2d,
+}
 
 
 class SharedDropout(nn.Dropout):

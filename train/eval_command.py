@@ -16,7 +16,7 @@ from recognizer.lexicon import Lexicon
 from recognizer.pipeline import Pipeline
 from rectify.orientation import is_available
 from rectify.overlay import draw_overlay
-from rectify.read_command import BUILTIN, DECODERS, check_engine_options
+from rectify.read_command import BUILTIN, check_engine_options
 from rectify.weights_io import find_weights
 from train.causes import CAUSES
 from train.crops import Image, Prepare, Reader, Relabelled, random_rotation, read_crop, set_names
@@ -42,14 +42,16 @@ def main(argv: Sequence[str]) -> int:
     sets = set_names(options.lmdb)
     if len(sets) < len(options.lmdb):
         complain("a set that is named twice is evaluated once")
-    for name, folder in sets.items():
-        try:
-            evaluation.add(name, LmdbReader(folder))
-        except (ValueError, OSError) as error:
-            complain(error)
-            failed = True
-    if evaluation.figures:
-        evaluation.write()
+    try:
+        for name, folder in sets.items():
+            try:
+                evaluation.add(name, LmdbReader(folder))
+            except (ValueError, OSError) as error:
+                complain(error)
+                failed = True
+    finally:  # what was measured is written even where Ctrl-C ends the rest
+        if evaluation.figures:
+            evaluation.write()
     return int(failed or evaluation.total.bad > 0)
 
 
@@ -73,7 +75,7 @@ class Evaluation:
         make = partial(
             Pipeline,
             options.weights,
-            decoder=DECODERS[options.decoder],
+            decoder=options.decoder,
             engine=reader,
             framing=framing,
             lexicon=Lexicon.read(options.lexicon) if options.lexicon not in (None, SIDECAR) else None,
@@ -81,6 +83,8 @@ class Evaluation:
         )
         pipeline = make(rectify=not options.no_rectify)
         self.rectifier = pipeline.rectifier
+        if self.rectifier is None and not options.no_rectify:
+            complain(f"{options.weights} holds no rectifier: crops are read as they are")
         self.engine = as_engine(pipeline)
         self.raw_engine: Engine | None = None
         if options.compare:
@@ -204,7 +208,10 @@ class Evaluation:
             "engine": options.engine,
             "rectify": self.rectifier is not None,
             "protocol": options.protocol,
+            **({"decoder": options.decoder} if options.decoder != "auto" else {}),
             **({"lexicon": options.lexicon} if options.lexicon else {}),
+            **({"rotate": options.rotate, "seed": options.seed} if options.rotate else {}),
+            **({"any_rotation": True} if options.any_rotation else {}),
             "sets": sets,
         }
 

@@ -6,9 +6,9 @@ import argparse
 
 from data.sidecars import LEXICON50
 from recognizer.engines import ENGINES
+from rectify.arguments import not_negative, output_file
 from rectify.read_command import BUILTIN, DECODERS
 from train.metrics import LETTERS, PROTOCOLS
-from train.output import output_file
 
 _EPILOG = """examples:
   rectify-ocr eval data/IIIT5K data/SVT
@@ -67,28 +67,22 @@ def eval_parser() -> argparse.ArgumentParser:
         help="characters that count (default 36); the labels of 62 and 94 come from cased.tsv beside data.mdb if "
         "there is such a file; letters: those of any alphabet, and digits, in lower case",
     )
-    parser.add_argument(
-        "--decoder", choices=list(DECODERS), default="auto", help="of the builtin engine (default auto)"
-    )
+    parser.add_argument("--decoder", choices=DECODERS, default="auto", help="of the builtin engine (default auto)")
     parser.add_argument("--rotate", type=_degrees, metavar="DEG", help="turn each crop by a random angle within ±DEG")
     parser.add_argument(
         "--any-rotation",
         action=argparse.BooleanOptionalAction,
         help="expect crops turned by any angle, not tall ones only (default: with --rotate, if the weights know)",
     )
-    parser.add_argument("--seed", type=_seed, default=0, metavar="S", help="of the random angles (default 0)")
+    parser.add_argument("--seed", type=not_negative, default=0, metavar="S", help="of the random angles (default 0)")
     return parser
 
 
 def _degrees(argument: str) -> float:
-    degrees = float(argument)
+    try:
+        degrees = float(argument)
+    except ValueError:
+        degrees = -1
     if not 0 <= degrees <= 180:
         raise argparse.ArgumentTypeError(f"{argument} is not an angle from 0 to 180 degrees")
     return degrees
-
-
-def _seed(argument: str) -> int:
-    seed = int(argument)
-    if seed < 0:
-        raise argparse.ArgumentTypeError(f"{argument} is negative, a seed is 0 or more")
-    return seed

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rectify.arguments import positive
+from rectify.text_files import read_utf8
 
 EXAMPLES = """examples:
   rectify-ocr import TPS-ResNet-BiLSTM-Attn.pth trba.safetensors
@@ -36,9 +37,7 @@ def main(argv: Sequence[str]) -> int:
         if os.path.lexists(args.out):
             raise FileExistsError(f"{args.out} exists already; remove it or choose another name")
         if args.charset_file:
-            charset = (
-                args.charset_file.read_text(encoding="utf-8-sig").strip("\r\n").replace("\n", "").replace("\r", "")
-            )
+            charset = "".join(read_utf8(args.charset_file).splitlines())
         choices = Choices(args.source, charset, args.height, args.width, args.pad, args.max_length, args.align_corners)
         imported = import_state(load_state(args.file), choices, args.file)
     except (ValueError, OSError) as error:

@@ -14,6 +14,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 import torch
@@ -75,7 +76,7 @@ class Texts:
 def real_labels(folders: Sequence[str | Path], held_out: bool) -> list[str]:
     """The labels of photographed words, every ``HOLD_OUT``-th of a dataset or the others."""
     readers = [LmdbReader(path) for path in find_lmdbs(list(folders))]
-    return [r.label(i) for r in readers for i in range(len(r)) if (i % HOLD_OUT == 0) == held_out]
+    return [normalize("NFC", r.label(i)) for r in readers for i in range(len(r)) if (i % HOLD_OUT == 0) == held_out]
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import csv
+import json
 import math
 import signal
 import sys
@@ -26,13 +27,15 @@ from train import checkpoint, distributed
 from train.carry_over import carry_over, describe
 from train.config import Config, as_tree
 from train.deepen import deepen
-from train.output import complain
+from train.output import complain, write_text
 from train.parameters import Frozen, parameter_groups, parameters_of
 from train.system import System
 from train.validation import Validation
 from train.weights import SUFFIX, find_safetensors, load_tensors, save_network
 
 PRECISIONS = ("float32", "bf16")
+SHAPING = ("localization", "refiner", "recognizer", "attention", "classic", "imported", "rectify", "frozen")
+"""Settings that a state can only be gone on from with as they were."""
 
 
 class Training:
@@ -124,8 +127,19 @@ class Training:
         return deepen(kind, load_tensors(file), old, self.system.parts()[kind].state_dict(), new)
 
     def resume(self) -> None:
-        """Go on from the checkpoint of the run."""
+        """Go on from the checkpoint of the run.
+
+        Raises:
+            FileNotFoundError, ValueError: none there, or one of networks that the configuration does not describe.
+        """
         tensors, notes = checkpoint.read(self.out / checkpoint.FILE)
+        before, now = notes.get("config", {}), json.loads(json.dumps(as_tree(self.config)))
+        changed = [key for key in SHAPING if before.get(key) != now[key]] if before else []
+        if changed:
+            raise ValueError(
+                f"{self.out}: its state is of a run with another {', '.join(changed)}; to train on with that, start a "
+                f"new run with init={self.out}"
+            )
         self._carried = frozenset(notes.get("carried", ()))
         self.system.inherited = self.average.inherited = notes.get("inherited", {})
         self.optimizer = self._optimizer()
@@ -189,6 +203,11 @@ class Training:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
             losses = self._losses(batch, self.step / self.config.steps, rng)
         total = torch.stack(list(losses.values())).sum()
+        if not torch.isfinite(total):
+            raise ValueError(
+                f"the loss is no longer a number after step {self.step}: lower learning_rate, which was "
+                f"{self.rate():.2g}; the last state that was saved stays in {self.out}"
+            )
         self.optimizer.zero_grad(set_to_none=True)
         total.backward()
         nn.utils.clip_grad_norm_(self.system.parameters(), self.config.gradient_norm)
@@ -250,31 +269,39 @@ class _Witness:
         self._bar.update()
         self._bar.set_postfix(losses, refresh=False)
         self._log.losses(step, losses, training.rate(), config.batch_size)
+        start = time.monotonic()
         if step == config.steps or (config.evaluate_every and step % config.evaluate_every == 0):
             self._log.figures(step, self._validation.evaluate(training.average, training.out, step))
         if stopping or time.monotonic() - self._saved > 60 * config.checkpoint_minutes:
             training.save()
             self._saved = time.monotonic()
+        self._log.pause(time.monotonic() - start)
         if stopping:
             print(f"stopped after step {step}; go on with --resume {training.out}", file=sys.stderr)
 
 
 class _Log:
-    """metrics.csv and TensorBoard events of a run."""
+    """metrics.csv and TensorBoard events of a run; what they hold of later steps than ``step`` is of a run that was
+    stopped hard, and goes."""
 
     def __init__(self, out: Path, step: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
         self._events = SummaryWriter(str(out), purge_step=step + 1)
-        self._file = (out / "metrics.csv").open("a", newline="", encoding="utf-8")
-        self._table = csv.writer(self._file)
-        if self._file.tell() == 0:
-            self._table.writerow(["step", "name", "value"])
+        path = out / "metrics.csv"
+        rows = [["step", "name", "value"], *_rows_until(path, step)]
+        write_text(path, "".join(f"{','.join(row)}\n" for row in rows))
+        self._file = path.open("a", newline="", encoding="utf-8")
+        self._table = csv.writer(self._file, lineterminator="\n")
         self._crops, self._since = 0, time.monotonic()
 
     def close(self) -> None:
         self._events.close()
         self._file.close()
+
+    def pause(self, seconds: float) -> None:
+        """Time that is not the training's own."""
+        self._since += seconds
 
     def losses(self, step: int, losses: dict[str, float], rate: float, crops: int) -> None:
         """Every fiftieth step."""
@@ -290,6 +317,13 @@ class _Log:
             self._table.writerow([step, name, f"{value:.6g}"])
             self._events.add_scalar(name, value, step)
         self._file.flush()
+
+
+def _rows_until(path: Path, step: int) -> list[list[str]]:
+    """The figures of a run up to a step."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    rows = [row for row in csv.reader(lines[1:]) if len(row) == 3]
+    return [row for row in rows if row[0].isdigit() and int(row[0]) <= step]
 
 
 @contextmanager

@@ -28,7 +28,7 @@ def normalize(text: str, protocol: str = "36") -> str:
     """The characters of a label or a read text that the protocol compares.
 
     ``36`` lower-cases first, ``62`` keeps the case of letters, ``94`` keeps printable ASCII without the space;
-    ``letters`` lower-cases and keeps the letters and digits of any alphabet, which is the same as ``36`` on ASCII. A
+    ``letters`` lower-cases and keeps the letters, marks and digits of any alphabet, the same as ``36`` on ASCII. A
     crop whose label keeps no character is left out of an evaluation.
 
     Raises:
@@ -37,7 +37,8 @@ def normalize(text: str, protocol: str = "36") -> str:
     if protocol == LETTERS:
         # Composed, so that a letter with its accent is one character whoever typed it.
         folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).lower())
-        return "".join(character for character in folded if character.isalnum())
+        # Marks, too: in some alphabets vowels are marks at consonants.
+        return "".join(c for c in folded if c.isalnum() or unicodedata.category(c).startswith("M"))
     if protocol not in _KEPT:
         raise ValueError(f"unknown protocol {protocol!r}, choose one of {', '.join(PROTOCOLS)}, {LETTERS}")
     if protocol == "36":

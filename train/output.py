@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import sys
@@ -62,16 +61,6 @@ def _is_standard_output(path: Path) -> bool:
 def write_json(path: Path, value: Any) -> None:
     """``write_text`` of indented JSON."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def output_file(argument: str) -> Path:
-    """An argparse type: a file that can be written later; refused now rather than after an hour of measuring."""
-    path = Path(argument)
-    if path.is_dir():
-        raise argparse.ArgumentTypeError(f"{argument} is a folder, give the name of a file")
-    if not path.parent.is_dir():
-        raise argparse.ArgumentTypeError(f"folder {path.parent} does not exist, create it first")
-    return path
 
 
 def progress(name: str, total: int, unit: str = "crop") -> tqdm:

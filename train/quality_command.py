@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from data.reader import LmdbReader
+from rectify.arguments import output_file
 from rectify.conventions import MARGIN, extent_of
 from rectify.rectifier import LEAST_BEND, Rectifier
 from train.crops import Crop, set_names
-from train.output import complain, number, output_file, progress, table, write_json, write_text
+from train.output import complain, number, progress, table, write_json, write_text
 from train.quality import Locator, QualityFigures, TruePoints, measure
 from train.report import page
 from train.shape_errors import ANNOTATED_SPACE, FRAME
@@ -112,6 +113,7 @@ def main(argv: Sequence[str]) -> int:
     for name, folder in set_names(options.lmdb).items():
         for source, locator in locators.items():
             try:
+                _require_truth(folder, locator)
                 figures[name, source] = _measure(name, folder, locator, margin, (options.space[0], options.space[1]))
             except (ValueError, OSError) as error:
                 complain(error)
@@ -184,6 +186,12 @@ def _locators(weights: Sequence[str] | None, grids: Sequence[TruePoints]) -> dic
         paths: Sequence[str | None] = weights or [None]
         measured |= {path or "shipped": Rectifier(path) for path in paths}
     return measured
+
+
+def _require_truth(folder: Path, locator: Locator | TruePoints) -> None:
+    """Refuse to compare grids on a set that no true map is known of, by its first sample."""
+    if isinstance(locator, TruePoints) and LmdbReader(folder).geometry(0) is None:
+        raise ValueError(f"{folder}: no known geometry to measure grids on; it takes a set of rectify-ocr synth")
 
 
 def _measure(

@@ -21,6 +21,7 @@ from rectify.weights_io import WeightFile, find_weights
 from train.half_storage import store_in_half
 from train.lean_graph import make_lean
 from train.metrics import WordAccuracy, normalize
+from train.output import complain
 
 MOST_LOST = 0.3
 """Points of word accuracy that 8 bits may cost."""
@@ -189,9 +190,14 @@ def _crops(folders: Sequence[str | Path], count: int) -> Iterator[tuple[Image, s
     places = [(reader, index) for reader in readers for index in range(len(reader))]
     for chosen in np.unique(np.linspace(0, len(places) - 1, min(count, len(places))).astype(int)).tolist():
         reader, index = places[chosen]
-        label = normalize(reader.label(index))
-        if label:
-            yield read_image(reader.image_bytes(index), f"{reader.folder}: image-{index + 1:09d}"), label
+        try:
+            label = normalize(reader.label(index))
+            image = read_image(reader.image_bytes(index), f"{reader.folder}: image-{index + 1:09d}") if label else None
+        except ValueError as error:
+            complain(error)
+            continue
+        if image is not None:
+            yield image, label
 
 
 def _judge(pipeline: Pipeline, quantized: Pipeline, crops: Sequence[tuple[Image, str]]) -> Outcome:

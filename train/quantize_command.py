@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from rectify.arguments import positive
+from train.output import complain
 from train.quantize import MOST_LOST, LossError, quantize
 
 EXAMPLES = """examples:
@@ -14,6 +16,10 @@ EXAMPLES = """examples:
   rectify-ocr quantize fast --weights weights --calibrate crops.lmdb
   rectify-ocr image.png --weights fast
 """
+
+
+LEAST_JUDGED = 1000
+"""Crops; of fewer one is more than a tenth of a point."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -31,6 +37,10 @@ def main(argv: Sequence[str]) -> int:
         f"{args.out}\tword accuracy {outcome.after:.1f} instead of {outcome.before:.1f} on {outcome.judged} crops, "
         f"{outcome.speedup:.1f} times as fast"
     )
+    if outcome.judged < LEAST_JUDGED:
+        complain(
+            f"{outcome.judged} crops are too few to tell {MOST_LOST} points: give --calibrate more than {args.count}"
+        )
     return 0
 
 
@@ -46,6 +56,6 @@ def _parser() -> argparse.ArgumentParser:
     add("out", metavar="OUT", type=Path, help="folder to write; must not exist yet")
     add("--calibrate", nargs="+", required=True, metavar="LMDB", help="crops with labels, like those to be read")
     add("--weights", required=True, metavar="FOLDER", help="ONNX weights that `rectify-ocr export` wrote")
-    add("--count", type=int, default=256, metavar="N", help="crops to calibrate with (default %(default)s)")
-    add("--judge", type=int, default=5000, metavar="N", help="other crops to judge with (default %(default)s)")
+    add("--count", type=positive, default=256, metavar="N", help="crops to calibrate with (default %(default)s)")
+    add("--judge", type=positive, default=5000, metavar="N", help="other crops to judge with (default %(default)s)")
     return parser

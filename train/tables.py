@@ -75,6 +75,10 @@ def read_evaluation(path: Path, protocols: Sequence[str] = ("36",)) -> dict[str,
         complete, protocol = False, ""
     if not complete:
         raise ValueError(f"{path}: not figures of rectify-ocr eval --json")
+    if values.get("engine", "builtin") != "builtin" or values.get("rotate"):
+        raise ValueError(f"{path}: not of this project's recogniser on upright crops")
+    if values.get("lexicon") not in (None, "sidecar"):
+        raise ValueError(f"{path}: read with the lexicon {values['lexicon']}, not with --lexicon sidecar")
     if protocol not in protocols:
         raise ValueError(f"{path}: of {protocol} characters; the table compares {' or '.join(protocols)}")
     return values

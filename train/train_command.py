@@ -80,6 +80,8 @@ def _train(config: Config, resume: bool) -> None:
             raise FileExistsError(
                 f"{training.out} holds a run already; go on with --resume {training.out}, or change out="
             )
+        elif any(file for kind in ("*.onnx", "*.safetensors") for file in training.out.glob(kind)):
+            raise FileExistsError(f"{training.out} holds weights that are of no run; change out=")
         elif config.init:
             training.initialize(config.init)
         training.run()

@@ -171,6 +171,8 @@ def _record(fields: dict[str, Any]) -> Record:
 def report(records: Sequence[Record]) -> str:
     """Tables by engine and kind of the cuts at the engine's best least bend and of the least bends at its best cut, and
     the choice."""
+    if not records:
+        raise SystemExit("nothing was read: name --photos or --rendered")
     groups: Groups = {}
     for record in records:
         groups.setdefault((record.engine, record.kind), []).append(record)

@@ -28,10 +28,24 @@ def save_network(path: Path, network: nn.Module, description: Mapping[str, Any],
         name: (value.to(dtype) if value.is_floating_point() else value).cpu().contiguous().clone()
         for name, value in network.state_dict().items()
     }
+    write_tensors(path, tensors, {METADATA_KEY: json.dumps(description)})
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write a safetensors file beside ``path`` and move it into place.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     partial = path.with_name(path.name + ".partial")
-    save_file(tensors, partial, {METADATA_KEY: json.dumps(description)})
-    partial.chmod(0o644)
-    os.replace(partial, path)
+    try:
+        save_file(dict(tensors), partial, dict(metadata))
+        partial.chmod(0o644)
+        os.replace(partial, path)
+    except SafetensorError as error:
+        raise OSError(f"{path}: cannot be written: {error}") from None
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def find_safetensors(source: str | Path) -> dict[str, WeightFile]:
@@ -48,7 +62,9 @@ def find_safetensors(source: str | Path) -> dict[str, WeightFile]:
     paths = [path for place in places for path in (sorted(place.glob(f"*{SUFFIX}")) if place.is_dir() else [place])]
     if not paths:
         raise FileNotFoundError(f"{source}: holds no {SUFFIX} weights to train on from")
-    found = {file.kind: file for file in map(read_weight_file, paths)}
+    found: dict[str, WeightFile] = {}
+    for file in map(read_weight_file, paths):
+        found.setdefault(file.kind, file)  # of two of a kind the first, as in reading
     if any(file.onnx for file in found.values()):
         raise ValueError(f"{source}: training needs the {SUFFIX} file, not the ONNX one")
     return found

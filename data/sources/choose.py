@@ -101,7 +101,12 @@ def _tell_text(path: Path, encoding: str | None) -> str:
     """The form of most of the first lines."""
     lines = (item[1].strip() for item in read_lines(path, encoding) if isinstance(item, tuple))
     some = list(itertools.islice(filter(None, lines), SAMPLE))
-    for form, is_one in (("jsonl", lambda text: text.startswith("{")), ("icdar", _QUOTED.fullmatch)):
+    # What stands in quotes after a tab is a label with quotes, such as `lmdb export` writes.
+    forms: dict[str, Callable[[str], object]] = {
+        "jsonl": lambda text: text.startswith("{"),
+        "icdar": lambda text: "\t" not in text and _QUOTED.fullmatch(text),
+    }
+    for form, is_one in forms.items():
         if 2 * sum(bool(is_one(text)) for text in some) > len(some):
             return form
     return "gt"

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from data.sources.rows import BadRow, Item, Note, Row, files_below, is_picture
+from rectify.images import no_pictures
 
 NAME_FORMS = {
     "NUMBER_LABEL_NUMBER": r"\d+_(.+)_\d+",
@@ -36,7 +37,7 @@ def read_names(folder: Path, names: str | None = None) -> Iterator[Item]:
         raise FileNotFoundError(f"{folder}: no such folder")
     pictures = [path.stem for path in itertools.islice(filter(is_picture, files_below(folder)), SAMPLE)]
     if not pictures:
-        raise FileNotFoundError(f"{folder}: no pictures in this folder")
+        raise FileNotFoundError(f"{folder}: {no_pictures(folder)}")
     return _rows(folder, compile_names(names) if names else _find_form(pictures), names)
 
 

@@ -89,10 +89,10 @@ def _row(number: int, text: str, root: Path, cutter: ImageCutter, image_key: str
 def _region(values: Mapping[str, Any]) -> np.ndarray | None:
     """The points (K, 2) of an object's region, None without one; raises a ValueError for what is none."""
     for key in REGION_KEYS:
-        if key in values:
+        if values.get(key) is not None:
             return np.array(values[key], np.float64).reshape(-1, 2)
     for key in BOX_KEYS:
-        if key in values:
+        if values.get(key) is not None:
             left, top, width, height = (float(value) for value in values[key])
             return np.array([[0, 0], [1, 0], [1, 1], [0, 1]]) * (width, height) + (left, top)
     return None

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from data.sources.listing import unquote
 from data.sources.rows import BadRow, Item, Note, Row, files_below, is_picture
 from data.sources.text import read_lines
-from rectify.images import Image, ImageError, read_image
+from rectify.images import PHOTO_PIXELS, Image, ImageError, read_image
 
 PREFIXES = ("gt_", "poly_gt_", "")
 """How the text file of NAME.jpg is called: gt_NAME.txt and so on."""
@@ -76,7 +76,7 @@ class ImageCutter:
         if path != self._path or self._image is None:
             self._path = path
             try:
-                self._image = read_image(path)
+                self._image = read_image(path, most=PHOTO_PIXELS)
             except ImageError as error:
                 self._image = error
         return self._image

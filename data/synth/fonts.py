@@ -100,13 +100,14 @@ class FontBook:
         places = [Path(folder) for folder in folders]
         families: dict[str, list[str]] = defaultdict(list)
         for place in places:
+            if not place.is_dir():
+                raise ValueError(f"{place}: no such folder")
             for path in filter(_is_font, sorted(place.rglob("*"))):
                 if in_split(_family(path), split):
                     families[_family(path)].append(str(path))
         if not families:
-            raise ValueError(
-                f"no .ttf or .otf font of the {split} split in {', '.join(map(str, places)) or 'no folder'}"
-            )
+            of_split = f" of the fonts that --split {split} takes" if split != "all" else ""
+            raise ValueError(f"no .ttf or .otf font{of_split} in {', '.join(map(str, places)) or 'no folder'}")
         self.left_out = 0
         """Fonts without all letters."""
         if letters:

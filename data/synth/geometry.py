@@ -115,15 +115,18 @@ class WordGeometry:
             ValueError: a field is missing.
         """
         try:
+            matrix = np.array(fields["matrix"], np.float64)
+            if matrix.shape != (3, 3):
+                raise ValueError(f"its matrix has the shape {matrix.shape}")
             return cls(
                 size=tuple(fields["size"]),
                 length=fields["length"],
                 curve=Curve(**fields["curve"]),
-                matrix=tuple(tuple(row) for row in fields["matrix"]),
+                matrix=tuple(tuple(row) for row in matrix.tolist()),
                 characters=tuple((a, b) for a, b in fields["characters"]),
                 heights=tuple((a, b) for a, b in fields.get("heights", ())),
             )
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"not the geometry of a synthetic word: {error}") from error
 
 

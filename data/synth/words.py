@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from recognizer.charset import ASCII94
+from rectify.text_files import read_utf8
 
 SPLITS = ("all", "seen", "unseen")
 """``unseen`` is the tenth of words and font families that ``seen`` never shows: for measuring on what is new."""
@@ -207,5 +208,5 @@ def _spelt(word: str) -> str:
 
 
 def _read_vocabulary(path: str | Path) -> list[str]:
-    lines: Iterable[str] = Path(path).read_text(encoding="utf-8-sig").splitlines()
+    lines: Iterable[str] = read_utf8(path).splitlines()
     return [unicodedata.normalize("NFC", line.strip()) for line in lines if line.strip()]

@@ -41,12 +41,12 @@ ENGINES = {
 """Name of an engine, which is also the name of the extra that installs it, to the module whose ``load`` makes it."""
 
 
-UNKNOWN = Framing(margin=(0.10, 0.15))
-"""How words are cut out for other engines: they were trained on crops of detectors, which leave more space around a
-word than this project's recogniser wants."""
+UNKNOWN = Framing(margin=(0.05, 0.30))
+"""How words are cut out for other engines: they were trained on crops of detectors, which leave more space above and
+below a word than this project's recogniser wants."""
 
 FRAMINGS = {
-    "rapidocr": Framing((0.1, 0.15)),
+    "rapidocr": UNKNOWN,
     "tesseract": Framing((0.05, 0.30), least_bend=6.0, least_height=64),
     "easyocr": Framing((0.10, 0.40), least_bend=16.0, least_height=64),
 }
@@ -90,7 +90,8 @@ def ask(engine: Engine, crops: Sequence[Image]) -> list[Answer]:
     bring all crops to one height would ask for any amount of memory.
 
     Raises:
-        BatchError: the engine failed, or did not return one (text, confidence) for each crop.
+        BatchError: the engine failed, or answered something else than (text, confidence).
+        ValueError: it did not answer once to each crop.
     """
     try:
         answers = list(engine([_squeezed(crop) for crop in crops])) if crops else []
@@ -98,7 +99,7 @@ def ask(engine: Engine, crops: Sequence[Image]) -> list[Answer]:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise BatchError(f"the engine failed: {reason}") from error
     if len(answers) != len(crops):
-        raise BatchError(
+        raise ValueError(
             f"the engine returned {len(answers)} answers for {len(crops)} crops, it must return one for each"
         )
     return [_checked(answer) for answer in answers]

@@ -113,6 +113,29 @@ def test_unknown_decoder_is_named(weights: Path) -> None:
         Pipeline(weights, decoder="best")
 
 
+def test_decoders_have_the_names_of_the_command(weights: Path) -> None:
+    for name, other in (("ctc", "greedy"), ("ctc-beam", "beam")):
+        one, two = (Pipeline(weights, decoder=decoder).read(halves("ab", "b")) for decoder in (name, other))
+        assert (one.text, one.confidence) == (two.text, two.confidence)
+
+
+def test_a_lexicon_may_be_a_list(weights: Path) -> None:
+    assert Pipeline(weights, lexicon=["ab", "bb"]).read(halves("aa", "")).text in ("ab", "bb")
+    with pytest.raises(TypeError, match="many words, not one text"):
+        Pipeline(weights, lexicon="ab")
+
+
+def test_a_single_path_is_not_taken_for_many(weights: Path) -> None:
+    with pytest.raises(TypeError, match="give a single one in a list"):
+        list(Pipeline(weights).stream("word.png"))
+
+
+def test_weights_of_neither_network_are_refused(tmp_path: Path) -> None:
+    refiner = save_rectifier(tmp_path / "refiner.onnx", IDENTITY, kind="refiner")
+    with pytest.raises(ValueError, match=r"refiner\.onnx: holds neither a rectifier nor a recogniser, but refiner"):
+        Pipeline(refiner)
+
+
 def test_missing_weights_are_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="none"):
         Pipeline(tmp_path / "none")

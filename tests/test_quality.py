@@ -324,6 +324,14 @@ def test_command_compares_grids_by_the_same_table(
     assert "SSIM: of the rectified crop" in report.read_text(encoding="utf-8")
 
 
+def test_grids_need_a_known_geometry(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    synthetic_set(tmp_path / "real", [{}])
+    assert quality_command.main([str(tmp_path / "real"), "--grids", "3x3"]) == 1
+    assert "real: no known geometry to measure grids on" in capsys.readouterr().err
+    synthetic_set(tmp_path / "mixed", [{}, geometry(word(CURVES[2]))])
+    assert quality_command.main([str(tmp_path / "mixed"), "--grids", "3x3"]) == 0
+
+
 def test_a_margin_that_cuts_shows(tmp_path: Path, weights: str) -> None:
     synthetic_set(tmp_path / "synth", [geometry(word(CURVES[2]))])
     target = tmp_path / "quality.json"

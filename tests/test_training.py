@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 import subprocess
@@ -238,6 +239,11 @@ def test_a_run_of_other_networks_is_not_gone_on_with(tmp_path: Path, synthetic: 
         Training(
             configuration(tmp_path / "run", synthetic, recognizer=replace(READER, hidden=16), frozen=("attention",))
         ).resume()
+    state = tmp_path / "run" / checkpoint.FILE
+    tensors, notes = checkpoint.read(state)
+    for key in ("frozen", "imported"):  # as settings that came later
+        del notes["config"][key]
+    write_tensors(state, tensors, {"rectify-ocr": json.dumps(notes)})
     slower = Training(configuration(tmp_path / "run", synthetic, learning_rate=1e-5, steps=7))
     slower.resume()
     assert slower.step == 1

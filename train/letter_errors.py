@@ -109,7 +109,7 @@ def _cut_off(
     margin: tuple[float, float],
     ink: NDArray[np.bool_] | None,
 ) -> float:
-    flat, weights = _letter_boxes(truth) if ink is None else _ink_points(ink)
+    flat, weights = _letter_boxes(truth) if ink is None or not ink.any() else _ink_points(ink)
     places = truth.map(flat)
     # Far from the control points the border may cross itself, and what lies in the loop is shown all the same: by one
     # of the frames between.

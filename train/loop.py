@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import csv
-import json
 import math
 import signal
 import sys
@@ -25,7 +24,7 @@ from recognizer.recognizer import TEMPERATURE
 from rectify.weights_io import WeightFile
 from train import checkpoint, distributed
 from train.carry_over import carry_over, describe
-from train.config import Config, as_tree
+from train.config import Config, as_tree, config_from
 from train.deepen import deepen
 from train.output import complain, write_text
 from train.parameters import Frozen, parameter_groups, parameters_of
@@ -133,8 +132,9 @@ class Training:
             FileNotFoundError, ValueError: none there, or one of networks that the configuration does not describe.
         """
         tensors, notes = checkpoint.read(self.out / checkpoint.FILE)
-        before, now = notes.get("config", {}), json.loads(json.dumps(as_tree(self.config)))
-        changed = [key for key in SHAPING if before.get(key) != now[key]] if before else []
+        # Rebuilt, so that settings which are newer than the state have their defaults.
+        before, now = config_from(notes["config"]), self.config
+        changed = [key for key in SHAPING if getattr(before, key) != getattr(now, key)]
         if changed:
             raise ValueError(
                 f"{self.out}: its state is of a run with another {', '.join(changed)}; to train on with that, start a "

@@ -113,7 +113,6 @@ def main(argv: Sequence[str]) -> int:
     for name, folder in set_names(options.lmdb).items():
         for source, locator in locators.items():
             try:
-                _require_truth(folder, locator)
                 figures[name, source] = _measure(name, folder, locator, margin, (options.space[0], options.space[1]))
             except (ValueError, OSError) as error:
                 complain(error)
@@ -188,12 +187,6 @@ def _locators(weights: Sequence[str] | None, grids: Sequence[TruePoints]) -> dic
     return measured
 
 
-def _require_truth(folder: Path, locator: Locator | TruePoints) -> None:
-    """Refuse to compare grids on a set that no true map is known of, by its first sample."""
-    if isinstance(locator, TruePoints) and LmdbReader(folder).geometry(0) is None:
-        raise ValueError(f"{folder}: no known geometry to measure grids on; it takes a set of rectify-ocr synth")
-
-
 def _measure(
     name: str, folder: Path, locator: Locator | TruePoints, margin: tuple[float, float], space: tuple[float, float]
 ) -> QualityFigures:
@@ -205,7 +198,10 @@ def _measure(
             if crop.error is not None:
                 complain(crop.error)
 
-        return measure(reader, locator, watch, margin).summary(space)
+        figures = measure(reader, locator, watch, margin).summary(space)
+    if isinstance(locator, TruePoints) and not figures.words:
+        raise ValueError(f"{folder}: no known geometry to measure grids on; it takes a set of rectify-ocr synth")
+    return figures
 
 
 def quality_table(figures: Mapping[tuple[str, str], QualityFigures]) -> tuple[list[str], list[list[str]]]:

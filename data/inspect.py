@@ -198,7 +198,8 @@ def _check_geometry(inspection: Inspection, reader: LmdbReader, index: int) -> N
         return
     letters = label.decode("utf-8", "replace")
     if len(geometry.characters) not in (len(letters), len(unicodedata.normalize("NFC", letters))):
-        raise ValueError(f"{name} holds places of {len(geometry.characters)} letters, the label has {len(letters)}")
+        doubt = f"{name} holds places of {len(geometry.characters)} letters, the label has {len(letters)}"
+        inspection.suspicious.append(BadSample(index + 1, doubt))
 
 
 def _spread(counts: Counter[int]) -> str:

@@ -218,7 +218,8 @@ def _parser() -> argparse.ArgumentParser:
     export = command(
         "export",
         _export,
-        "Write a dataset back to image files and a list of labels; files beside it stay behind.",
+        "Write a dataset back to image files and a list of labels; files beside it stay behind, and so does the ink of "
+        "synthetic words.",
         EXPORT_EXAMPLES,
     )
     export.add_argument("folder", type=Path, metavar="DIR", help="dataset, the folder that holds data.mdb")

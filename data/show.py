@@ -114,6 +114,7 @@ def _writer(path: str | os.PathLike[str]) -> Write:
         raise ValueError(f"{path}: not a font that can be read") from None
 
     def write(cell: Image, text: str, baseline: int, color: tuple[int, int, int]) -> None:
+        text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)  # a line break would be drawn as one
         while len(text) > 3 and font.getlength(text) > cell.shape[1] - 4:
             text = f"{text[:-4]}..."
         drawn = Pillow.fromarray(np.ascontiguousarray(cell))

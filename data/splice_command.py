@@ -44,7 +44,7 @@ def main(argv: Sequence[str]) -> int:
 def splice(arguments: argparse.Namespace) -> None:
     """Write samples start … start + count - 1 into a new LMDB."""
     cv2.setNumThreads(1)
-    pipeline = Pipeline(arguments.weights, decoder="greedy", batch_size=BATCH)
+    pipeline = Pipeline(arguments.weights, decoder="ctc", batch_size=BATCH)
     charset = pipeline.recognizer.charset.characters
     vocabulary = WordSource("all", arguments.words, arguments.language, charset)
     samples = SampleSet(Source(tuple(map(str, arguments.photos)), hold_out=arguments.hold_out))

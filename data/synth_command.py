@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Generator, Sequence
 from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import NamedTuple
 
 from data.synth.render import Renderer, SyntheticWord
 from data.synth.words import ENGLISH, SPLITS
@@ -29,8 +30,8 @@ fonts: any folders with .ttf or .otf files. The Google fonts are on the npm regi
 and then --fonts node_modules
 """
 
-_CHUNK = 64
-_renderer: Renderer
+_BLOCK = 64
+"""Samples that a process renders and hands over together."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -65,31 +66,60 @@ def synthesize(args: argparse.Namespace) -> None:
             writer.add(sample.image, sample.label, sample.extra())
 
 
-def _render(settings: tuple, indices: range, processes: int) -> Iterator[SyntheticWord]:
-    """Samples in the order of their indices, whatever the number of processes."""
+def _render(settings: tuple, indices: range, processes: int) -> Generator[SyntheticWord, None, None]:
+    """Samples in the order of their indices, whatever the number of processes.
+
+    The processes render blocks of samples in turn, each into a pipe of its own: one that waits for its turn is stopped
+    by its full pipe, and one that dies closes it.
+    """
     if processes == 1:
         yield from map(Renderer(*settings), indices)
         return
-    pool = ProcessPoolExecutor(processes, get_context("spawn"), _start, settings)
+    blocks = [indices[start : start + _BLOCK] for start in range(0, len(indices), _BLOCK)]
+    workers = [_start(settings, blocks[number::processes]) for number in range(min(processes, len(blocks)))]
     try:
-        yield from pool.map(_one, indices, chunksize=_CHUNK)
-    except BrokenProcessPool:
-        raise ValueError("a process that renders was killed, or ran out of memory; try fewer --processes") from None
+        for number in range(len(blocks)):
+            try:
+                samples = workers[number % processes].samples.recv()
+            except (EOFError, OSError):
+                raise ValueError(
+                    "a process that renders was killed, or ran out of memory; try fewer --processes"
+                ) from None
+            yield from samples
     finally:
-        pool.shutdown(cancel_futures=True)
+        for worker in workers:
+            worker.process.terminate()
+            worker.process.join()
+            worker.samples.close()
 
 
-def _start(*settings: object) -> None:
+class _Worker(NamedTuple):
+    """A process that renders, and the end of the pipe that its samples come from."""
+
+    process: BaseProcess
+    samples: Connection
+
+
+def _start(settings: tuple, blocks: list[range]) -> _Worker:
+    context = get_context("spawn")
+    receiving, sending = context.Pipe(duplex=False)
+    process = context.Process(target=_work, args=(settings, blocks, sending), daemon=True)
+    process.start()
+    sending.close()  # else the pipe would stay open when the process is gone
+    return _Worker(process, receiving)
+
+
+def _work(settings: tuple, blocks: list[range], sending: Connection) -> None:
     import cv2
 
-    global _renderer
     cv2.setNumThreads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that gathers what these render
-    _renderer = Renderer(*settings)  # type: ignore[arg-type]
-
-
-def _one(index: int) -> SyntheticWord:
-    return _renderer(index)
+    renderer = Renderer(*settings)
+    for block in blocks:
+        try:
+            sending.send([renderer(index) for index in block])
+        except BrokenPipeError:  # who gathers them was killed
+            return
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -111,7 +111,7 @@ def export_dataset(
 
     Args:
         form: of the list: ``gt`` (``gt.txt``, path<TAB>label), ``csv`` (``labels.csv``) or ``jsonl``
-            (``labels.jsonl``, which alone keeps geometries).
+            (``labels.jsonl``, which alone keeps geometries). None keeps the ink that synthetic words have.
 
     Raises:
         FileExistsError: ``out`` exists.

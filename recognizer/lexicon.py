@@ -38,7 +38,7 @@ class Lexicon:
         lines: line of each word in its file, for errors.
 
     Raises:
-        TypeError: a text instead of words.
+        TypeError: a text instead of words, or a word that is none.
         ValueError: no words, or one of more than ``LONGEST`` characters.
     """
 
@@ -51,9 +51,16 @@ class Lexicon:
         if not self.words:
             raise ValueError(f"{name}: holds no words")
         for index, word in enumerate(self.words):
+            if not isinstance(word, str):
+                raise TypeError(f"{self._place(index)}: a lexicon is many words, this is {word!r}")
             if len(word) > LONGEST:
                 raise ValueError(f"{self._place(index)}: {len(word)} characters, a word has at most {LONGEST}")
         self._spelled: dict[Charset, SpelledLexicon] = {}
+
+    @classmethod
+    def of(cls, words: Lexicon | Iterable[str]) -> Lexicon:
+        """A lexicon of these words, unless they are one."""
+        return words if isinstance(words, Lexicon) else cls(words)
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Lexicon:

@@ -82,6 +82,7 @@ class Pipeline:
     Raises:
         FileNotFoundError, ValueError: no weights there, no such decoder or engine, no batch size, or a lexicon for
             another engine.
+        TypeError: a lexicon that is not many words.
         ModuleNotFoundError: the engine's package is not installed.
     """
 
@@ -114,6 +115,10 @@ class Pipeline:
         if any_rotation and not usable:
             raise ValueError("any rotation is found by the rectifier: let it rectify, with weights that hold one")
         self.rectifier: Rectifier | None = None
+        self.lacks_rectifier: str | None = None
+        """Why crops are read as they are though they were to be rectified: a line for the user."""
+        if rectify and not usable and not (self._recognizer and self._recognizer.rectifies):
+            self.lacks_rectifier = f"{weights} holds no rectifier: crops are read as they are"
         if usable:
             turned = any_rotation or (False if self._engine is None else None)
             suited = Framing() if builtin else framing or framing_for(engine)
@@ -139,14 +144,17 @@ class Pipeline:
         """
         return self([image])[0]
 
-    def __call__(self, images: Sequence[Image], lexicons: Sequence[Lexicon] | None = None) -> list[CropReading]:
+    def __call__(
+        self, images: Sequence[Image], lexicons: Sequence[Lexicon | Sequence[str]] | None = None
+    ) -> list[CropReading]:
         """Reads many crops (see ``read``), in their order.
 
         Args:
             lexicons: for each crop the words that it can be, instead of the pipeline's own lexicon.
 
         Raises:
-            TypeError, ValueError: not images (see ``read``), or lexicons that are not as many, or another engine's.
+            TypeError, ValueError: not images (see ``read``), or lexicons that are none, are not as many, or are for
+                another engine.
         """
         check_images(images, "read(image)")
         if lexicons is not None and self._recognizer is None:
@@ -197,7 +205,7 @@ class Pipeline:
             yield entry.result
 
     def _read_by(
-        self, engine: Engine, images: Sequence[Image], lexicons: Sequence[Lexicon] | None
+        self, engine: Engine, images: Sequence[Image], lexicons: Sequence[Lexicon | Sequence[str]] | None
     ) -> list[CropReading]:
         """Lets another engine read; each crop reaches it once."""
         readings = []
@@ -212,7 +220,9 @@ class Pipeline:
                 readings.append(CropReading(text, confidence, *place, image.shape[1::-1], crop))
         return readings
 
-    def _read_builtin(self, images: Sequence[Image], lexicons: Sequence[Lexicon] | None) -> list[CropReading]:
+    def _read_builtin(
+        self, images: Sequence[Image], lexicons: Sequence[Lexicon | Sequence[str]] | None
+    ) -> list[CropReading]:
         places = self._locate(images)
         found: dict[int, tuple[Reading, Image]] = {}
         for indices, flats in self._flatten(images, places):

@@ -44,7 +44,8 @@ CTC_NAMES = {"ctc": "greedy", "ctc-beam": "beam"}
 AUTO = "auto"
 """Name of the decoder that suits the weights: ``language`` where there is a language network for their characters, else
 ``both`` if they have two heads."""
-
+NAMES = (AUTO, *CTC_NAMES, ATTENTION, ATTENTION_BEAM, BOTH, LANGUAGE)
+"""Of all decoders, as users know them."""
 
 TEMPERATURE = "confidence_temperature"
 """Key of a weight file's description under which a calibrated head keeps the temperature of its confidences."""
@@ -95,12 +96,10 @@ class Recognizer:
         decoder: str = AUTO,
         lexicon: Lexicon | Sequence[str] | None = None,
     ) -> None:
+        if decoder not in (*NAMES, *DECODERS):
+            raise ValueError(f"no decoder {decoder!r}; there are {', '.join(NAMES)}")
         decoder = CTC_NAMES.get(decoder, decoder)
-        if decoder not in (AUTO, *DECODERS, ATTENTION, ATTENTION_BEAM, BOTH, LANGUAGE):
-            known = (AUTO, *CTC_NAMES, ATTENTION, ATTENTION_BEAM, BOTH, LANGUAGE)
-            raise ValueError(f"no decoder {decoder!r}; there are {', '.join(known)}")
-        if lexicon is not None and not isinstance(lexicon, Lexicon):
-            lexicon = Lexicon(lexicon)
+        lexicon = None if lexicon is None else Lexicon.of(lexicon)
         file = select_weights(weights, "recognizer", __file__)
         beside = companions(weights, file)
         language = find_language(file, beside)
@@ -130,6 +129,11 @@ class Recognizer:
         self._lexicon = lexicon
         if lexicon is not None:
             self._check_lexicon(lexicon)
+
+    @property
+    def rectifies(self) -> bool:
+        """Whether imported weights rectify crops within their own network."""
+        return self.config.get("transformation", "none") != "none"
 
     @property
     def attends(self) -> bool:
@@ -195,25 +199,28 @@ class Recognizer:
         return self._engine.outputs(images)
 
     def read(
-        self, images: NDArray[np.uint8] | Sequence[Image], lexicons: Sequence[Lexicon] | None = None
+        self, images: NDArray[np.uint8] | Sequence[Image], lexicons: Sequence[Lexicon | Sequence[str]] | None = None
     ) -> list[Reading]:
         """One reading an image of ``images`` (see ``logits``); for imported weights crops of any sizes.
 
         Args:
-            lexicons: for each image the words that it can be, instead of the recogniser's own lexicon.
+            lexicons: for each image the words that it can be, instead of the recogniser's own lexicon. Of a long list
+                that several images share, make one ``Lexicon``.
 
         Raises:
+            TypeError: a lexicon that is not many words.
             ValueError: not such images, or lexicons that are not as many.
         """
         if lexicons is not None and len(lexicons) != len(images):
             raise ValueError(f"{len(lexicons)} lexicons for {len(images)} images")
         if not len(images):
             return []
-        if lexicons is None and self._lexicon is not None:
-            lexicons = [self._lexicon] * len(images)
+        known = None if lexicons is None else [Lexicon.of(words) for words in lexicons]
+        if known is None and self._lexicon is not None:
+            known = [self._lexicon] * len(images)
         if self.preparation is None:
-            return self._read_flat(self._stacked(images), lexicons)
-        return self._read_prepared(images, self.preparation, lexicons)
+            return self._read_flat(self._stacked(images), known)
+        return self._read_prepared(images, self.preparation, known)
 
     def _stacked(self, images: NDArray[np.uint8] | Sequence[Image]) -> NDArray[np.uint8]:
         try:
@@ -223,7 +230,9 @@ class Recognizer:
                 f"expected uint8 (N, {self.height}, W, 3), flat words of one width; `Pipeline` reads crops of any size"
             ) from None
 
-    def answer(self, images: Sequence[Image], lexicons: Sequence[Lexicon] | None = None) -> list[tuple[str, float]]:
+    def answer(
+        self, images: Sequence[Image], lexicons: Sequence[Lexicon | Sequence[str]] | None = None
+    ) -> list[tuple[str, float]]:
         """Text and confidence of each crop: what ``Pipeline`` asks of an engine."""
         return [(reading.text, reading.confidence) for reading in self.read(images, lexicons)]
 

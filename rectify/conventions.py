@@ -41,7 +41,10 @@ def extent_of(margin: tuple[float, float]) -> tuple[float, float]:
     """
     along, across = margin
     if not (-0.5 < along <= MOST_MARGIN and -0.5 < across <= MOST_MARGIN):
-        raise ValueError(f"a margin is two shares of the text's length and height, like {MARGIN}, got {margin}")
+        raise ValueError(
+            f"a margin is two shares of the text's length and height, above -0.5 and at most {MOST_MARGIN:g}, "
+            f"like {MARGIN}, got {margin}"
+        )
     return (1 + 2 * along) / (1 + 2 * MARGIN[0]), (1 + 2 * across) / (1 + 2 * MARGIN[1])
 
 

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rectify.text_files import read_utf8
+
 if TYPE_CHECKING:
     from rectify.images import Image
 
@@ -80,18 +82,16 @@ def read_polygons(path: Path) -> list[Any]:
     Raises:
         ValueError, OSError: no JSON list.
     """
+    text = read_utf8(path)
     try:
-        items = json.loads(path.read_text(encoding="utf-8-sig"))
+        items = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not JSON: {error}") from None
     if not isinstance(items, list):
         raise ValueError(f"{path}: not a list of polygons")
-    polygons = [_points(item) for item in items]
-    if not polygons:
-        raise ValueError(f"{path}: holds no polygon")
-    if _is_one_polygon(items):
+    if items and _is_one_polygon(items):
         raise ValueError(f"{path}: holds points of one polygon; it takes a list of polygons: [[[x, y], ...], ...]")
-    return polygons
+    return [_points(item) for item in items]
 
 
 def _is_one_polygon(items: list[Any]) -> bool:

@@ -101,7 +101,7 @@ def place_polygons(image: Image, polygons: Sequence[ArrayLike], keep_order: bool
     placements = []
     for index, polygon in enumerate(polygons):
         try:
-            placements.append(_place(check_polygon(polygon, image.shape[1::-1]), keep_order))
+            placements.append(_place(check_polygon(polygon, image.shape[1::-1], keep_order), keep_order))
         except ValueError as error:
             raise ValueError(f"polygons[{index}]: {error}") from None
     return placements
@@ -125,11 +125,12 @@ def preview(image: Image, placement: Placement, margin: tuple[float, float]) -> 
     return warp_along(image, placement.place, (width, height), extent_of(margin))
 
 
-def check_polygon(polygon: ArrayLike, size: tuple[int, int]) -> NDArray[np.float64]:
-    """A polygon as an array (M, 2).
+def check_polygon(polygon: ArrayLike, size: tuple[int, int], keep_order: bool = False) -> NDArray[np.float64]:
+    """A polygon as an array (M, 2), without a last point that closes it.
 
     Args:
         size: (width, height) of its image.
+        keep_order: of an even number of points the last one ends an edge, even where the other one begins.
 
     Raises:
         ValueError: what is wrong with it.
@@ -144,8 +145,9 @@ def check_polygon(polygon: ArrayLike, size: tuple[int, int]) -> NDArray[np.float
         raise ValueError("a coordinate is not a finite number")
     if (np.abs(points) > FAR).any():
         raise ValueError(f"a coordinate is beyond {FAR:.0e} pixels")
-    if len(points) > 4 and len(points) % 2 and (points[0] == points[-1]).all():
-        points = points[:-1]  # closed, as some detectors give it
+    # Closed, as some detectors give it. An even number of points may also run to a tip where the edges meet.
+    if len(points) > 4 and (points[0] == points[-1]).all() and (len(points) % 2 or not keep_order):
+        points = points[:-1]
     if len(points) < 4:
         raise ValueError(f"{len(points)} points, it takes at least 4")
     if len(points) % 2:

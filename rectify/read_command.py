@@ -207,8 +207,8 @@ def _reading_engine(arguments: argparse.Namespace) -> Reader:
         any_rotation=arguments.any_rotation,
     )
 
-    if pipeline.rectifier is None and not arguments.no_rectify:
-        print(f"rectify-ocr: {arguments.weights} holds no rectifier: crops are read as they are", file=sys.stderr)
+    if pipeline.lacks_rectifier:
+        print(f"rectify-ocr: {pipeline.lacks_rectifier}", file=sys.stderr)
     if arguments.attention and not pipeline.recognizer.attends:
         raise ValueError(
             "--attention DIR needs the attention head: --decoder attention, weights that hold one, and no --lexicon"

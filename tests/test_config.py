@@ -47,7 +47,13 @@ def test_round_trip(tmp_path: Path) -> None:
         ("batch_size=0", "batch_size: expected 1 or more, got 0"),
         ("groups=[]", "groups: expected shares above 0"),
         ("ema=2", "ema: expected 0 or more and below 1"),
-        ("sources.a.hold_out=1", "sources.a.hold_out: expected 0 or from 2 on, got 1"),
+        ("learning_rate=0", "learning_rate: expected more than 0"),
+        ("warmup_steps=-1", "warmup_steps: expected 0 or more, got -1"),
+        ("evaluate_most=0", "evaluate_most: expected 1 or more, got 0"),
+        ("checkpoint_minutes=-1", "checkpoint_minutes: expected 0 or more"),
+        ("sources.a.share=-1", "sources.a.share: expected 0 or more, got -1"),
+        ("recognizer.charset=[a]", r"charset: expected str, got \['a'\]$"),
+        ("sources.a.hold_out=1", "sources.a.hold_out: expected 0 or from 2 on, or 1 with a share of 0"),
     ],
 )
 def test_mistakes_are_named(tmp_path: Path, override: str, message: str) -> None:

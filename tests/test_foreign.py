@@ -14,6 +14,7 @@ torch = pytest.importorskip("torch")
 from foreign_networks import Reference, Table, aster_grid, aster_tensors, dtrb_tensors, rare_grid
 from recognizer.classic.config import ClassicConfig
 from recognizer.classic.spline import AsterSpline, RareSpline
+from recognizer.pipeline import Pipeline
 from recognizer.recognizer import Recognizer
 from train.export import export
 from train.foreign import EASYOCR_ENGLISH, PRINTABLE94, Choices, ForeignError, import_state, load_state
@@ -233,6 +234,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     recognizer = Recognizer(out)
     assert recognizer.charset.characters == "abcd"
     assert recognizer.preparation is not None and recognizer.preparation.pad
+    assert recognizer.rectifies and Pipeline(out).lacks_rectifier is None
     assert main([str(tmp_path / "model.pth"), str(out), "--charset", "abcd"]) == 2
     assert "exists already" in capsys.readouterr().err
     assert main([str(tmp_path / "model.pth"), str(tmp_path / "other")]) == 2

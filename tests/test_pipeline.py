@@ -11,6 +11,8 @@ from helpers import bars, noise, save_recognizer, save_rectifier
 from recognizer import Pipeline, Recognizer
 from recognizer.lexicon import Lexicon
 from recognizer.pipeline import CropReading
+from recognizer.recognizer import NAMES
+from rectify import read_command
 from rectify.conventions import canonical_points, to_pixels
 from rectify.images import Image
 from rectify.orientation import TURNS
@@ -114,6 +116,7 @@ def test_unknown_decoder_is_named(weights: Path) -> None:
 
 
 def test_decoders_have_the_names_of_the_command(weights: Path) -> None:
+    assert read_command.DECODERS == NAMES
     for name, other in (("ctc", "greedy"), ("ctc-beam", "beam")):
         one, two = (Pipeline(weights, decoder=decoder).read(halves("ab", "b")) for decoder in (name, other))
         assert (one.text, one.confidence) == (two.text, two.confidence)
@@ -123,6 +126,16 @@ def test_a_lexicon_may_be_a_list(weights: Path) -> None:
     assert Pipeline(weights, lexicon=["ab", "bb"]).read(halves("aa", "")).text in ("ab", "bb")
     with pytest.raises(TypeError, match="many words, not one text"):
         Pipeline(weights, lexicon="ab")
+    with pytest.raises(TypeError, match="many words, this is 7"):
+        Pipeline(weights, lexicon=["ab", 7])  # type: ignore[list-item]
+
+
+def test_each_crop_may_have_a_list_of_its_own(weights: Path) -> None:
+    crops = [halves("aa", ""), halves("aa", "")]
+    read = Pipeline(weights)(crops, lexicons=[["ab"], Lexicon(["bb"])])
+    assert [reading.text for reading in read] == ["ab", "bb"]
+    with pytest.raises(TypeError, match="many words, not one text"):
+        Pipeline(weights)(crops, lexicons=["ab", "bb"])
 
 
 def test_a_single_path_is_not_taken_for_many(weights: Path) -> None:

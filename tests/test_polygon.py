@@ -18,9 +18,18 @@ from numpy.typing import NDArray
 from data.synth.geometry import Curve, WordGeometry
 from helpers import noise, save_rectifier
 from rectify import Rectifier, cli
-from rectify.conventions import MARGIN, TEXT_EXTENT, canonical_points, grid_points, to_pixels
+from rectify.conventions import MARGIN, TEXT_EXTENT, canonical_points, extent_of, grid_points, to_pixels
 from rectify.images import Image, read_image
-from rectify.polygon import COLS, ROWS, check_polygon, place_polygons, rectify_polygons, text_edges
+from rectify.polygon import (
+    COLS,
+    PREVIEW_PIXELS,
+    ROWS,
+    check_polygon,
+    place_polygons,
+    preview,
+    rectify_polygons,
+    text_edges,
+)
 from rectify.rectifier import CROP_MARGIN, flatten
 
 Captured = pytest.CaptureFixture[str]
@@ -348,12 +357,20 @@ def test_refinement_is_composed_with_the_polygon(tmp_path: Path) -> None:
     np.testing.assert_array_equal(result.image, PHOTO[30:90, 100:160])
 
 
-@pytest.mark.parametrize("polygon", [rectangle(10, 10, 30, 10.8), rectangle(0, 0, 7000, 5000)])
-def test_words_of_any_size_are_refined(confirming: Rectifier, polygon: Any) -> None:
-    """What is too small, or too large, for a crop."""
+def test_words_smaller_than_a_crop_are_refined(confirming: Rectifier) -> None:
+    polygon = rectangle(10, 10, 30, 10.8)
+    plain = confirming.rectify_polygon(PHOTO, polygon, margin=MARGIN)
+    assert confirming.rectify_polygon(PHOTO, polygon, refine=True).image.shape == plain.image.shape
+
+
+def test_words_larger_than_a_crop_are_refined(confirming: Rectifier) -> None:
     photo = np.zeros((5000, 7000), np.uint8)
-    plain = confirming.rectify_polygon(photo, polygon, margin=MARGIN)
-    assert confirming.rectify_polygon(photo, polygon, refine=True).image.shape == plain.image.shape
+    (placement,) = place_polygons(photo, [rectangle(0, 0, 7000, 5000)])
+    seen = preview(photo, placement, CROP_MARGIN)
+    assert seen.size <= 1.01 * PREVIEW_PIXELS
+    assert seen.shape[1] / seen.shape[0] == pytest.approx(7000 * 1.2 / (5000 * 1.5), rel=0.01)
+    points = confirming.locate([seen])[0] * extent_of(CROP_MARGIN)
+    np.testing.assert_allclose(points, canonical_points(confirming.rows, confirming.cols), atol=1e-5)
 
 
 def test_an_order_that_is_kept_is_kept_when_refined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -382,7 +399,8 @@ def test_small_words_along_polygons_are_sampled_finer(tmp_path: Path) -> None:
 def test_tips_of_a_lens_may_meet() -> None:
     lens = np.array([[20, 50], [60, 30], [100, 50], [100, 50], [60, 70], [20, 50]], float)
     moved = lens + [[0, 0], [0, 0], [0, 0], [0, 0.01], [0, 0], [0, 0.01]]
-    assert np.abs(crop(smooth(), lens).astype(int) - crop(smooth(), moved)).max() <= 2
+    met, apart = (rectify_polygons(smooth(), [edges], keep_order=True)[0].image.astype(int) for edges in (lens, moved))
+    assert np.abs(met - apart).max() <= 2
 
 
 def test_polygons_through_the_rectifier_are_those_without_it(confirming: Rectifier) -> None:
@@ -432,15 +450,18 @@ def test_command_names_bad_polygons_and_crops_the_others(tmp_path: Path, capsys:
     assert [line.partition(": polygon ")[2][0] for line in lines] == ["1", "3", "4"]
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [(QUAD.tolist(), "holds points of one polygon; it takes a list"), ([], "holds no polygon")],
-)
-def test_command_wants_a_list_of_polygons(content: Any, message: str, tmp_path: Path, capsys: Captured) -> None:
+def test_command_wants_a_list_of_polygons(tmp_path: Path, capsys: Captured) -> None:
     photo, polygons = save(tmp_path / "street.png", PHOTO), tmp_path / "words.json"
-    polygons.write_text(json.dumps(content))
+    polygons.write_text(json.dumps(QUAD.tolist()))
     assert cli.main(["crop", photo, str(polygons), "-o", str(tmp_path / "out")]) == 1
-    assert message in capsys.readouterr().err
+    assert "holds points of one polygon; it takes a list" in capsys.readouterr().err
+
+
+def test_command_crops_nothing_of_a_photo_without_words(tmp_path: Path, capsys: Captured) -> None:
+    photo, polygons = save(tmp_path / "street.png", PHOTO), tmp_path / "words.json"
+    polygons.write_text("[]")
+    assert cli.main(["crop", photo, str(polygons), "-o", str(tmp_path / "out")]) == 0
+    assert capsys.readouterr() == ("", "")
 
 
 def test_command_refines_with_weights(tmp_path: Path, capsys: Captured) -> None:
@@ -495,6 +516,12 @@ def test_command_wrong_usage(options: list[str], message: str, capsys: Captured)
     with pytest.raises(SystemExit, match="2"):
         cli.main(["crop", "street.png", "words.json", *options])
     assert message in capsys.readouterr().err
+
+
+def test_a_closed_polygon_of_an_odd_number_of_corners_is_none() -> None:
+    corners = [[10, 10], [50, 5], [90, 10], [90, 40], [10, 40]]
+    with pytest.raises(ValueError, match="5 points, it takes an even number"):
+        crop(PHOTO, np.array([*corners, corners[0]], float))
 
 
 def test_a_closed_polygon_is_the_open_one() -> None:

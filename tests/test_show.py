@@ -99,6 +99,9 @@ def test_labels_beyond_ascii_are_written_in_a_font(tmp_path, fonts):
         return np.flatnonzero((caption < 128).any((0, 2))).max()
 
     assert width(written, 0) < width(escaped, 0) < width(written, 1) < GAP + CELL[0]
+    broken = dataset(tmp_path / "broken", [(plain((0, 0, 0)), "two\nlines"), (plain((0, 0, 0)), "two")])
+    sheet = contact_sheet(broken, [0, 1], columns=1, font=fonts / "Aileron-Regular.ttf")
+    assert width(sheet, 0) > width(sheet, 1)
     with pytest.raises(ValueError, match=r"nofont\.ttf: not a font"):
         contact_sheet(reader, [0], font=tmp_path / "nofont.ttf")
 

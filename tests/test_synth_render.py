@@ -27,8 +27,9 @@ def test_sample_depends_on_seed_and_index_alone(fonts: Path, words_file: Path) -
 
 
 def test_any_number_of_processes_and_any_start_give_the_same_bytes(
-    tmp_path: Path, fonts: Path, words_file: Path
+    tmp_path: Path, fonts: Path, words_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("data.synth_command._BLOCK", 5)
     common = ["--seed", "3", "--fonts", str(fonts), "--words", str(words_file)]
     assert main([str(tmp_path / "one"), "--count", "12", "--processes", "1", *common]) == 0
     assert main([str(tmp_path / "two"), "--count", "12", "--processes", "2", *common]) == 0
@@ -38,14 +39,27 @@ def test_any_number_of_processes_and_any_start_give_the_same_bytes(
     assert [(r.image, r.label, r.geometry) for r in one[8:]] == [(r.image, r.label, r.geometry) for r in later]
 
 
-def test_a_process_that_is_killed_ends_the_rendering(fonts: Path, words_file: Path) -> None:
+@pytest.mark.parametrize("killed", [[0], [1], [0, 1]])
+def test_a_process_that_is_killed_ends_the_rendering(fonts: Path, words_file: Path, killed: list[int]) -> None:
     settings = ([fonts], 3, "all", words_file, "en", None, 0.0)
+    others = set(multiprocessing.active_children())
     samples = _render(settings, range(100_000), processes=2)
     next(samples)
-    for process in multiprocessing.active_children():
-        process.kill()
+    rendering = sorted(set(multiprocessing.active_children()) - others, key=lambda process: process.pid or 0)
+    assert len(rendering) == 2
+    for number in killed:
+        rendering[number].kill()
     with pytest.raises(ValueError, match="was killed, or ran out of memory"):
         list(samples)
+    assert not set(multiprocessing.active_children()) - others
+
+
+def test_rendering_that_is_given_up_leaves_no_process(fonts: Path, words_file: Path) -> None:
+    others = set(multiprocessing.active_children())
+    samples = _render(([fonts], 3, "all", words_file, "en", None, 0.0), range(100_000), processes=2)
+    next(samples)
+    samples.close()
+    assert not set(multiprocessing.active_children()) - others
 
 
 def test_folders_of_fonts_must_exist(tmp_path: Path) -> None:

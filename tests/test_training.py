@@ -253,6 +253,7 @@ def test_figures_after_the_last_state_go_when_a_run_goes_on(tmp_path: Path, synt
     Training(configuration(tmp_path / "run", synthetic, evaluate_every=1)).run(until=2)
     table = tmp_path / "run" / "metrics.csv"
     kept = table.read_text()
+    kept += '2,"a set, named",1\n'
     table.write_text(kept + "4,ctc,1.5\n5,ctc,")  # killed while it wrote, after the state of step 2
     training = Training(configuration(tmp_path / "run", synthetic, evaluate_every=1))
     training.resume()

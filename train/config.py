@@ -171,8 +171,12 @@ def config_from(tree: Mapping[str, Any]) -> Config:
         if not right(getattr(config, name)):
             raise ConfigError(f"{name}: expected {wanted}, got {getattr(config, name)!r}")
     for name, source in config.sources.items():
-        if source.hold_out == 1 or source.hold_out < 0:
-            raise ConfigError(f"sources.{name}.hold_out: expected 0 or from 2 on, got {source.hold_out}")
+        if source.share < 0:
+            raise ConfigError(f"sources.{name}.share: expected 0 or more, got {source.share}")
+        if source.hold_out < 0 or (source.hold_out == 1 and source.share):
+            raise ConfigError(
+                f"sources.{name}.hold_out: expected 0 or from 2 on, or 1 with a share of 0, got {source.hold_out}"
+            )
     return config
 
 
@@ -184,7 +188,11 @@ _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "threads": (lambda value: value >= 1, "1 or more"),
     "groups": (lambda value: bool(value) and min(value) > 0, "shares above 0"),
     "ema": (lambda value: 0 <= value < 1, "0 or more and below 1"),
+    "learning_rate": (lambda value: value > 0, "more than 0"),
+    "warmup_steps": (lambda value: value >= 0, "0 or more"),
     "evaluate_every": (lambda value: value >= 0, "0 or more"),
+    "evaluate_most": (lambda value: value >= 1, "1 or more"),
+    "checkpoint_minutes": (lambda value: value >= 0, "0 or more"),
 }
 """What values of some settings must be like."""
 
@@ -259,7 +267,8 @@ def _plain(kind: Any, value: Any, place: str) -> Any:
         except ValueError:
             pass
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        quoted = f"; put it in quotes, as in '{place}=\"...\"'" if kind is str else ""
+        scalar = kind is str and not isinstance(value, list | Mapping)
+        quoted = f"; put it in quotes, as in '{place}=\"...\"'" if scalar else ""
         raise ConfigError(f"{place}: expected {kind.__name__}, got {value!r}{quoted}")
     return value
 

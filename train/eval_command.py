@@ -83,8 +83,8 @@ class Evaluation:
         )
         pipeline = make(rectify=not options.no_rectify)
         self.rectifier = pipeline.rectifier
-        if self.rectifier is None and not options.no_rectify:
-            complain(f"{options.weights} holds no rectifier: crops are read as they are")
+        if pipeline.lacks_rectifier:
+            complain(pipeline.lacks_rectifier)
         self.engine = as_engine(pipeline)
         self.raw_engine: Engine | None = None
         if options.compare:

@@ -37,7 +37,7 @@ def main(argv: Sequence[str]) -> int:
         if os.path.lexists(args.out):
             raise FileExistsError(f"{args.out} exists already; remove it or choose another name")
         if args.charset_file:
-            charset = "".join(read_utf8(args.charset_file).splitlines())
+            charset = read_utf8(args.charset_file).replace("\n", "")
         choices = Choices(args.source, charset, args.height, args.width, args.pad, args.max_length, args.align_corners)
         imported = import_state(load_state(args.file), choices, args.file)
     except (ValueError, OSError) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import csv
+import io
 import math
 import signal
 import sys
@@ -204,9 +205,10 @@ class Training:
             losses = self._losses(batch, self.step / self.config.steps, rng)
         total = torch.stack(list(losses.values())).sum()
         if not torch.isfinite(total):
+            saved = (self.out / checkpoint.FILE).exists()
             raise ValueError(
                 f"the loss is no longer a number after step {self.step}: lower learning_rate, which was "
-                f"{self.rate():.2g}; the last state that was saved stays in {self.out}"
+                f"{self.rate():.2g}" + (f"; the last state that was saved stays in {self.out}" if saved else "")
             )
         self.optimizer.zero_grad(set_to_none=True)
         total.backward()
@@ -289,8 +291,9 @@ class _Log:
 
         self._events = SummaryWriter(str(out), purge_step=step + 1)
         path = out / "metrics.csv"
-        rows = [["step", "name", "value"], *_rows_until(path, step)]
-        write_text(path, "".join(f"{','.join(row)}\n" for row in rows))
+        rows = io.StringIO()
+        csv.writer(rows, lineterminator="\n").writerows([["step", "name", "value"], *_rows_until(path, step)])
+        write_text(path, rows.getvalue())
         self._file = path.open("a", newline="", encoding="utf-8")
         self._table = csv.writer(self._file, lineterminator="\n")
         self._crops, self._since = 0, time.monotonic()
@@ -321,8 +324,10 @@ class _Log:
 
 def _rows_until(path: Path, step: int) -> list[list[str]]:
     """The figures of a run up to a step."""
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    rows = [row for row in csv.reader(lines[1:]) if len(row) == 3]
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.reader(file) if len(row) == 3]
     return [row for row in rows if row[0].isdigit() and int(row[0]) <= step]
 
 

@@ -39,7 +39,8 @@ def main(argv: Sequence[str]) -> int:
     )
     if outcome.judged < LEAST_JUDGED:
         complain(
-            f"{outcome.judged} crops are too few to tell {MOST_LOST} points: give --calibrate more than {args.count}"
+            f"{outcome.judged} crops are too few to tell {MOST_LOST} points: give --calibrate at least "
+            f"{args.count + LEAST_JUDGED} crops, and no --judge below {LEAST_JUDGED}"
         )
     return 0
 

@@ -26,7 +26,7 @@ from rectify.weights_io import WeightFile
 from train import checkpoint, distributed
 from train.carry_over import carry_over, describe
 from train.config import Config, as_tree, config_from
-from train.deepen import deepen
+from train.depth import Carried, change_depth
 from train.output import complain, write_text
 from train.parameters import Frozen, parameter_groups, parameters_of
 from train.system import System
@@ -97,9 +97,9 @@ class Training:
                 complain(note)
 
     def _see_as_rectifier(self, file: WeightFile | None, network: nn.Module) -> bool:
-        """Give a refiner the rectifier's features, if there is one of its shape or with fewer residual blocks; it
-        corrects nothing at first."""
-        tensors = self._deepened(file, "refiner")[0] if file else {}
+        """Give a refiner the rectifier's features, if there is one of its shape but for residual blocks; it corrects
+        nothing at first."""
+        tensors = self._fitted(file, "refiner").tensors if file else {}
         fresh = network.state_dict()
         if {name: value.shape for name, value in tensors.items()} != {name: v.shape for name, v in fresh.items()}:
             return False
@@ -112,19 +112,23 @@ class Training:
         old = new = file.config.get("charset", "")
         if self.system.charset and old:
             new = self.system.charset.characters
-        tensors, added = self._deepened(file, kind)
-        tensors, fresh = carry_over(tensors, old, network.state_dict(), new)
+        fitted = self._fitted(file, kind)
+        tensors, fresh = carry_over(fitted.tensors, old, network.state_dict(), new)
         try:
             network.load_state_dict(tensors)
         except RuntimeError as error:
             raise ValueError(f"{file.path}: does not fit the configuration: {error}") from error
-        note = describe(old, new)
-        return fresh | added, f"{note}; more residual blocks, which start as the identity" if added else note
+        notes = [describe(old, new)]
+        if fitted.added:
+            notes.append("more residual blocks, which start as the identity")
+        if fitted.dropped:
+            notes.append("fewer residual blocks, the last ones of their stages are left out")
+        return fresh | fitted.added, "; ".join(notes)
 
-    def _deepened(self, file: WeightFile, kind: str) -> tuple[dict[str, Tensor], set[str]]:
-        """The tensors of a file for a network of the system, and the names of those of blocks that the file lacks."""
+    def _fitted(self, file: WeightFile, kind: str) -> Carried:
+        """The tensors of a file for a network of the system, with as many residual blocks."""
         old, new = (description.get("blocks", ()) for description in (file.config, self.system.description(kind)))
-        return deepen(kind, load_tensors(file), old, self.system.parts()[kind].state_dict(), new)
+        return change_depth(kind, load_tensors(file), old, self.system.parts()[kind].state_dict(), new)
 
     def resume(self) -> None:
         """Go on from the checkpoint of the run.

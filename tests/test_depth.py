@@ -1,4 +1,4 @@
-"""A deepened network computes what it computed before, and its new blocks learn."""
+"""A deepened network computes what it computed before, and its new blocks learn; of a shallower one the rest stays."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 
 from recognizer.network import RecognitionNetwork, RecognizerConfig
 from rectify.network import LocalizationConfig, build_localization
-from train.deepen import deepen
+from train.depth import change_depth
 
 READER = RecognizerConfig(charset="abc", stem=4, channels=(4, 6, 8), blocks=(1, 0, 1), hidden=4)
 LOCALIZER = LocalizationConfig(rows=2, cols=3, thumbnail=(32, 16), channels=(4, 6), blocks=(0, 1))
@@ -25,7 +25,8 @@ def grown(kind: str, blocks: tuple[int, ...]) -> tuple[torch.nn.Module, torch.nn
     for value in old.state_dict().values():
         if value.is_floating_point():
             value.uniform_(0.1, 1.0)
-    tensors, added = deepen(kind, old.state_dict(), config.blocks, new.state_dict(), blocks)
+    tensors, added, dropped = change_depth(kind, old.state_dict(), config.blocks, new.state_dict(), blocks)
+    assert not dropped
     new.load_state_dict(tensors)
     return old.eval(), new.eval(), added
 
@@ -53,7 +54,20 @@ def test_the_added_blocks_learn() -> None:
     assert all(gradient.abs().max() > 0 for gradient in scales.values())
 
 
-def test_fewer_blocks_are_left_to_the_loader_to_refuse() -> None:
+@pytest.mark.parametrize("blocks", [(0, 0, 1), (0, 2, 0)])
+def test_a_shallower_network_keeps_what_it_has_a_place_for(blocks: tuple[int, ...]) -> None:
+    deep, wanted = (RecognitionNetwork(replace(READER, blocks=depth)) for depth in ((1, 1, 1), blocks))
+    shallow = change_depth("recognizer", deep.state_dict(), (1, 1, 1), wanted.state_dict(), blocks)
+    assert shallow.dropped and shallow.dropped <= deep.state_dict().keys()
+    wanted.load_state_dict(shallow.tensors)
+    # Put back, the blocks that went give the old network: nothing else moved.
+    whole = change_depth("recognizer", shallow.tensors, blocks, deep.state_dict(), (1, 1, 1)).tensors
+    assert whole.keys() == deep.state_dict().keys()
+    kept = deep.state_dict().keys() - shallow.dropped
+    assert all(torch.equal(whole[name], deep.state_dict()[name]) for name in kept)
+
+
+def test_other_stages_are_left_to_the_loader_to_refuse() -> None:
     old = RecognitionNetwork(READER).state_dict()
-    tensors, added = deepen("recognizer", old, READER.blocks, {}, (0, 0, 1))
-    assert tensors.keys() == old.keys() and not added
+    carried = change_depth("recognizer", old, READER.blocks, {}, (0, 1))
+    assert carried.tensors.keys() == old.keys() and not carried.added and not carried.dropped

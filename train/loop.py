@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import yaml
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 

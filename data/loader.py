@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from data.augment import Augmentation
 from data.quads import QUADS, read_quads
@@ -23,7 +23,7 @@ from data.synth.geometry import WordGeometry, control_points
 from recognizer.charset import ASCII94, Charset
 from recognizer.network import RecognizerConfig
 from rectify.conventions import Points
-from rectify.images import read_image
+from rectify.images import ImageError, read_image
 from rectify.network import LocalizationConfig
 from rectify.shape import resize, thumbnail
 
@@ -223,7 +223,12 @@ class SampleSet:
         kept = keep(label)
         if not kept:
             return None
-        image = fit(read_image(record.image, f"{reader.folder}: image-{record.number:09d}"))
+        try:
+            image = fit(read_image(record.image))
+        except ImageError as error:
+            raise ImageError(f"{reader.folder}: image-{record.number:09d}", error.reason) from None
+        if record.geometry is None:
+            return Sample(image, kept, None, self._outlines[which].get(record.number))
         geometry = WordGeometry.of(record.geometry, f"{reader.folder}: geometry-{record.number:09d}")
         if geometry and len(geometry.characters) != len(kept):
             # A letter was left out, or the label mended: the places are no longer those of its letters.
@@ -307,13 +312,24 @@ def collate(samples: Sequence[Sample], view: View) -> Batch:
     return Batch(
         _pictures(samples, view.thumbnail),
         _pictures(samples, view.larger),
-        torch.from_numpy(np.concatenate([s.image.ravel() for s in samples])),
+        _packed([s.image for s in samples]),
         torch.from_numpy(np.array([s.image.shape[1::-1] for s in samples])),
         [s.label for s in samples],
         torch.from_numpy(points),
         torch.from_numpy(outlines),
         [np.array(s.geometry.characters) if s.geometry and s.geometry.characters else None for s in samples],
     )
+
+
+def _packed(images: Sequence[NDArray[np.uint8]]) -> Tensor:
+    """All pixels in one row; in a worker in shared memory at once, where they would be copied to be handed over."""
+    count = sum(image.size for image in images)
+    if get_worker_info() is None:
+        row = torch.empty(count, dtype=torch.uint8)
+    else:
+        row = torch.empty(0, dtype=torch.uint8).set_(torch.UntypedStorage._new_shared(count))
+    np.concatenate([image.ravel() for image in images], out=row.numpy())
+    return row
 
 
 def _pictures(samples: Sequence[Sample], size: tuple[int, int] | None) -> Tensor:

@@ -6,9 +6,8 @@ import json
 import os
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
 import lmdb
@@ -25,8 +24,7 @@ _KINDS = (b"image", b"label", b"geometry")
 """First parts of a sample's keys."""
 
 
-@dataclass(frozen=True)
-class Record:
+class Record(NamedTuple):
     """One sample as it is stored.
 
     Attributes:

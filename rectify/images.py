@@ -182,12 +182,12 @@ def _inspect(data: bytes) -> tuple[int, list[tuple[int, int]]]:
             elif kind == b"eXIf":
                 exif = content
     elif data.startswith(_JPEG):
-        for marker, content in _jpeg_segments(data):
+        for marker, start, end in _jpeg_segments(data):
             if marker in _JPEG_FRAMES:
-                height, width = struct.unpack_from(">xHH", content)
+                height, width = struct.unpack_from(">xHH", data[start:end])
                 sizes.append((width, height))
-            elif marker == 0xE1 and content.startswith(b"Exif\0\0"):
-                exif = content[6:]
+            elif marker == 0xE1 and data.startswith(b"Exif\0\0", start, end):
+                exif = data[start + 6 : end]
     elif data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         chunks = dict(_riff_chunks(data))
         sizes.append(_webp_size(chunks))
@@ -227,23 +227,23 @@ def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     raise ValueError("truncated PNG")
 
 
-def _jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """(marker, content) of each segment before the picture's scan, whose end mark is verified."""
-    start = 2
-    while start + 4 <= len(data):
+def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """(marker, start, end) of each segment's content before the picture's scan, whose end mark is verified."""
+    start, last = 2, len(data) - 4
+    while start <= last:
         if data[start] != 0xFF:
             raise ValueError("damaged JPEG (no marker where one must be)")
         marker = data[start + 1]
         if marker == 0xFF:  # a fill byte
             start += 1
             continue
-        (length,) = struct.unpack_from(">H", data, start + 2)
         if marker == 0xDA:
             if data.rfind(b"\xff\xd9", start) < 0:
                 break
             return
-        yield marker, data[start + 4 : start + 2 + length]
-        start += 2 + length
+        end = start + 2 + (data[start + 2] << 8 | data[start + 3])
+        yield marker, start + 4, end
+        start = end
     raise ValueError("truncated JPEG")
 
 

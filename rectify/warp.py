@@ -72,6 +72,7 @@ def warp_batch(
     cols: int,
     size: tuple[int, int],
     extent: tuple[float, float] = (1.0, 1.0),
+    average: Callable[[NDArray[np.uint8], tuple[int, int]], NDArray[np.uint8]] = resize,
 ) -> NDArray[np.uint8]:
     """Each image sampled along its own spline, all at one size; as ``warp``, for sizes that come again and again.
 
@@ -82,12 +83,13 @@ def warp_batch(
         images: N of (H, W), (H, W, 1) or (H, W, 3) uint8.
         points: (N, rows·cols, 2) control points in pixels of the images.
         size, extent: as of ``warp``.
+        average: makes images smaller, where they shrink: ``shape.resize``, or ``shape.shrink`` for less time.
 
     Returns:
         (N, height, width, 3) uint8; grey is repeated over the channels.
     """
     width, height = size
-    sources, points = _averaged(images, np.asarray(points, np.float64), rows, cols, size, extent)
+    sources, points = _averaged(images, np.asarray(points, np.float64), rows, cols, size, extent, average)
     result = np.empty((len(images), height, width, 3), np.uint8)
     planes = _products(plane_basis(rows, cols, height, width, extent), points)
     for source, grid, flat in zip(sources, planes, result, strict=True):
@@ -118,11 +120,11 @@ def warp_along(
     """
     width, height = size
     part, origin = _reached(image, place, extent)
-    shrink = _shrink_factors(place(pixel_grid(COARSE, COARSE, extent)), size)
+    factors = _shrink_factors(place(pixel_grid(COARSE, COARSE, extent)), size)
     scale = np.ones(2)
-    if shrink.max() > SHRINK_THRESHOLD:
+    if factors.max() > SHRINK_THRESHOLD:
         whole = part.shape[1::-1]
-        part = _shrunk(part, shrink)
+        part = resize(part, _shrunk_size(part, factors))
         scale = np.divide(part.shape[1::-1], whole)
     part = np.ascontiguousarray(part)  # OpenCV would copy it for every strip
     result = np.empty((height, width, *image.shape[2:]), np.uint8)
@@ -183,15 +185,16 @@ def _averaged(
     cols: int,
     size: tuple[int, int],
     extent: tuple[float, float],
+    average: Callable[[NDArray[np.uint8], tuple[int, int]], NDArray[np.uint8]] = resize,
 ) -> tuple[list[NDArray[np.uint8]], Points]:
     """The images, averaged down where splines shrink them, and the control points (N, K, 2) in what became of them."""
-    shrink = _shrink_factors(grid_basis(rows, cols, COARSE, COARSE, extent) @ points, size)
+    factors = _shrink_factors(grid_basis(rows, cols, COARSE, COARSE, extent) @ points, size)
     sources = list(images)
-    if shrink.max(initial=0) <= SHRINK_THRESHOLD:
+    if factors.max(initial=0) <= SHRINK_THRESHOLD:
         return sources, points
     points = points.copy()
-    for index in np.flatnonzero(shrink.max(1) > SHRINK_THRESHOLD).tolist():
-        sources[index] = _shrunk(images[index], shrink[index])
+    for index in np.flatnonzero(factors.max(1) > SHRINK_THRESHOLD).tolist():
+        sources[index] = average(images[index], _shrunk_size(images[index], factors[index]))
         scale = np.divide(sources[index].shape[1::-1], images[index].shape[1::-1])
         points[index] = (points[index] + 0.5) * scale - 0.5
     return sources, points
@@ -208,11 +211,11 @@ def _shrink_factors(coarse: Points, size: tuple[int, int]) -> NDArray[np.float64
     return np.sqrt(squares / (COARSE * (COARSE - 1)))
 
 
-def _shrunk(image: NDArray[np.uint8], factors: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """The image averaged down by the factors above the threshold."""
+def _shrunk_size(image: NDArray[np.uint8], factors: NDArray[np.float64]) -> tuple[int, int]:
+    """(width, height) of the image made smaller by the factors above the threshold."""
     height, width = image.shape[:2]
     new_width, new_height = (
         max(1, round(side / factor)) if factor > SHRINK_THRESHOLD else side
         for side, factor in zip((width, height), factors, strict=True)
     )
-    return resize(image, (new_width, new_height))
+    return new_width, new_height

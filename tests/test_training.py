@@ -224,6 +224,20 @@ def test_a_folder_of_weights_is_not_trained_into(
     assert "holds weights that are of no run" in capsys.readouterr().err
 
 
+def test_a_run_may_go_on_to_another_end(tmp_path: Path, synthetic: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = tmp_path / "run"
+    Training(configuration(run, synthetic, steps=9)).run(until=1)
+    assert main(["--resume", str(run), "steps=2", "learning_rate=1e-4"]) == 0
+    assert checkpoint.read(run / checkpoint.FILE)[1]["step"] == 2
+    assert load_config(run / "config.yaml").learning_rate == 1e-4
+    assert main(["--resume", str(run), "steps=3", "recognizer.hidden=16"]) == 2
+    assert "its state is of a run with another recognizer" in capsys.readouterr().err
+    for wrong in ("light", "out=elsewhere"):
+        assert main(["--resume", str(run), "steps=3", wrong]) == 2
+        assert f"remove {wrong!r}" in capsys.readouterr().err
+    assert checkpoint.read(run / checkpoint.FILE)[1]["step"] == 2
+
+
 def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_last_state(tmp_path: Path, synthetic: Path) -> None:
     Training(configuration(tmp_path / "run", synthetic)).run(until=2)
     training = Training(configuration(tmp_path / "run", synthetic, losses=Losses(ctc=float("nan"))))

@@ -17,6 +17,7 @@ EXAMPLES = """examples:
   rectify-ocr train light sources.synthetic.paths=[words.lmdb] sources.real.paths=[real.lmdb] out=runs/mine
   rectify-ocr train my.yaml learning_rate=5e-4 init=shipped
   rectify-ocr train --resume runs/mine                       (goes on where it stopped)
+  rectify-ocr train --resume runs/mine steps=9000            (... but ends at another step)
   torchrun --nproc-per-node 2 -m rectify.cli train light ... (several processes share each batch)
 
 CONFIG is a YAML file or the name of one that comes with the package: {names}.
@@ -43,12 +44,14 @@ def main(argv: Sequence[str]) -> int:
 
 def _config(args: argparse.Namespace) -> Config:
     if args.resume:
-        if args.config:
-            raise ConfigError(f"--resume takes the configuration of the run; remove {args.config!r}")
+        settings = [args.config, *args.settings] if args.config else []
+        for setting in settings:
+            if "=" not in setting or setting.startswith("out="):
+                raise ConfigError(f"--resume takes the run's own configuration and folder; remove {setting!r}")
         saved = Path(args.resume) / "config.yaml"
         if not saved.is_file():
             raise FileNotFoundError(f"{args.resume}: not the folder of a run, it has no config.yaml")
-        return config_from({**load_tree(saved), "out": str(args.resume)})
+        return config_from({**load_tree(saved, settings), "out": str(args.resume)})
     from train.adopt import adopt_shapes
 
     if not args.config:

@@ -19,7 +19,7 @@ from rectify.images import MAX_SIDE, Image, check_images
 from rectify.orientation import SURE, TURNS, Orientation, is_tall, view
 from rectify.polygon import NO_MARGIN, Placement, flatten_placement, place_polygons, preview
 from rectify.rectified import Rectified
-from rectify.shape import frame_size, resize, shrink, text_shape, thumbnail
+from rectify.shape import frame_size, resize, text_shape, thumbnail
 from rectify.strength import bend_strength
 from rectify.warp import warp, warp_batch
 from rectify.weights_io import companions, select_weights
@@ -175,7 +175,7 @@ class Rectifier:
         sizes = np.array([image.shape[1::-1] for image in images]).reshape(-1, 1, 2)
         width, height = engine.config["thumbnail"]
         size = int(width), int(height)
-        return warp_batch(images, to_pixels(points, sizes), self.rows, self.cols, size, extent_of(margin), shrink)
+        return warp_batch(images, to_pixels(points, sizes), self.rows, self.cols, size, extent_of(margin))
 
     def shown(self, images: Sequence[Image]) -> dict[str, NDArray[np.uint8]]:
         """What each network is shown of upright crops (N, h, w, 3), by its kind: for whoever calibrates them.

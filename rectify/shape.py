@@ -39,28 +39,19 @@ def resize(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]
     return image.reshape(size[1], size[0], *channels)  # OpenCV drops a single channel's axis
 
 
-def shrink(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """The image at ``size`` (width, height), interpolated in steps to no less than half.
+def thumbnail(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """The small copy that the localization network sees: RGB (height, width, 3) uint8 at ``size`` (width, height).
 
-    In a third of the time of ``resize``, whose exact means tell a localization network no more.
+    Interpolated in steps to no less than half, in a third of the time of ``resize``, whose exact means tell the network
+    no more.
 
     Args:
-        image: (H, W) or (H, W, C) uint8.
+        image: (H, W), (H, W, 1) or (H, W, 3) uint8; grey is repeated over the channels.
     """
     small = image
     while small.shape[1::-1] != tuple(size):
         step = [max(side, -(-had // 2)) for side, had in zip(size, small.shape[1::-1], strict=True)]
         small = np.asarray(cv2.resize(small, step, interpolation=cv2.INTER_LINEAR), np.uint8)
-    return small.reshape(size[1], size[0], *image.shape[2:])  # OpenCV drops a single channel's axis
-
-
-def thumbnail(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """The small copy that the localization network sees: RGB (height, width, 3) uint8 at ``size`` (width, height).
-
-    Args:
-        image: (H, W), (H, W, 1) or (H, W, 3) uint8; grey is repeated over the channels.
-    """
-    small = shrink(image, size)
     if small.ndim == 2:
         small = small[:, :, None]
     return np.repeat(small, 3, axis=2) if small.shape[2] == 1 else small

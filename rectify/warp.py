@@ -72,7 +72,6 @@ def warp_batch(
     cols: int,
     size: tuple[int, int],
     extent: tuple[float, float] = (1.0, 1.0),
-    average: Callable[[NDArray[np.uint8], tuple[int, int]], NDArray[np.uint8]] = resize,
 ) -> NDArray[np.uint8]:
     """Each image sampled along its own spline, all at one size; as ``warp``, for sizes that come again and again.
 
@@ -83,13 +82,12 @@ def warp_batch(
         images: N of (H, W), (H, W, 1) or (H, W, 3) uint8.
         points: (N, rows·cols, 2) control points in pixels of the images.
         size, extent: as of ``warp``.
-        average: makes images smaller, where they shrink: ``shape.resize``, or ``shape.shrink`` for less time.
 
     Returns:
         (N, height, width, 3) uint8; grey is repeated over the channels.
     """
     width, height = size
-    sources, points = _averaged(images, np.asarray(points, np.float64), rows, cols, size, extent, average)
+    sources, points = _averaged(images, np.asarray(points, np.float64), rows, cols, size, extent)
     result = np.empty((len(images), height, width, 3), np.uint8)
     planes = _products(plane_basis(rows, cols, height, width, extent), points)
     for source, grid, flat in zip(sources, planes, result, strict=True):
@@ -120,11 +118,11 @@ def warp_along(
     """
     width, height = size
     part, origin = _reached(image, place, extent)
-    factors = _shrink_factors(place(pixel_grid(COARSE, COARSE, extent)), size)
+    shrink = _shrink_factors(place(pixel_grid(COARSE, COARSE, extent)), size)
     scale = np.ones(2)
-    if factors.max() > SHRINK_THRESHOLD:
+    if shrink.max() > SHRINK_THRESHOLD:
         whole = part.shape[1::-1]
-        part = resize(part, _shrunk_size(part, factors))
+        part = _shrunk(part, shrink)
         scale = np.divide(part.shape[1::-1], whole)
     part = np.ascontiguousarray(part)  # OpenCV would copy it for every strip
     result = np.empty((height, width, *image.shape[2:]), np.uint8)
@@ -185,16 +183,15 @@ def _averaged(
     cols: int,
     size: tuple[int, int],
     extent: tuple[float, float],
-    average: Callable[[NDArray[np.uint8], tuple[int, int]], NDArray[np.uint8]] = resize,
 ) -> tuple[list[NDArray[np.uint8]], Points]:
     """The images, averaged down where splines shrink them, and the control points (N, K, 2) in what became of them."""
-    factors = _shrink_factors(grid_basis(rows, cols, COARSE, COARSE, extent) @ points, size)
+    shrink = _shrink_factors(grid_basis(rows, cols, COARSE, COARSE, extent) @ points, size)
     sources = list(images)
-    if factors.max(initial=0) <= SHRINK_THRESHOLD:
+    if shrink.max(initial=0) <= SHRINK_THRESHOLD:
         return sources, points
     points = points.copy()
-    for index in np.flatnonzero(factors.max(1) > SHRINK_THRESHOLD).tolist():
-        sources[index] = average(images[index], _shrunk_size(images[index], factors[index]))
+    for index in np.flatnonzero(shrink.max(1) > SHRINK_THRESHOLD).tolist():
+        sources[index] = _shrunk(images[index], shrink[index])
         scale = np.divide(sources[index].shape[1::-1], images[index].shape[1::-1])
         points[index] = (points[index] + 0.5) * scale - 0.5
     return sources, points
@@ -211,11 +208,11 @@ def _shrink_factors(coarse: Points, size: tuple[int, int]) -> NDArray[np.float64
     return np.sqrt(squares / (COARSE * (COARSE - 1)))
 
 
-def _shrunk_size(image: NDArray[np.uint8], factors: NDArray[np.float64]) -> tuple[int, int]:
-    """(width, height) of the image made smaller by the factors above the threshold."""
+def _shrunk(image: NDArray[np.uint8], factors: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """The image averaged down by the factors above the threshold."""
     height, width = image.shape[:2]
     new_width, new_height = (
         max(1, round(side / factor)) if factor > SHRINK_THRESHOLD else side
         for side, factor in zip((width, height), factors, strict=True)
     )
-    return new_width, new_height
+    return resize(image, (new_width, new_height))

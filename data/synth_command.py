@@ -85,6 +85,8 @@ def _render(settings: tuple, indices: range, processes: int) -> Generator[Synthe
                 raise ValueError(
                     "a process that renders was killed, or ran out of memory; try fewer --processes"
                 ) from None
+            if isinstance(samples, ValueError):
+                raise samples
             yield from samples
     finally:
         for worker in workers:
@@ -114,12 +116,14 @@ def _work(settings: tuple, blocks: list[range], sending: Connection) -> None:
 
     cv2.setNumThreads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that gathers what these render
-    renderer = Renderer(*settings)
-    for block in blocks:
-        try:
+    try:
+        renderer = Renderer(*settings)
+        for block in blocks:
             sending.send([renderer(index) for index in block])
-        except BrokenPipeError:  # who gathers them was killed
-            return
+    except BrokenPipeError:  # who gathers them was killed
+        return
+    except (ValueError, OSError) as error:
+        sending.send(ValueError(str(error)))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -54,6 +54,17 @@ def test_a_process_that_is_killed_ends_the_rendering(fonts: Path, words_file: Pa
     assert not set(multiprocessing.active_children()) - others
 
 
+def test_what_a_process_cannot_render_is_told_as_it_is(
+    tmp_path: Path, fonts: Path, words_file: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(fonts, tmp_path / "fonts")
+    (tmp_path / "fonts" / "Zed.ttf").write_text("garbage")
+    arguments = ["--count", "200", "--fonts", str(tmp_path / "fonts"), "--words", str(words_file), "--processes", "2"]
+    assert main([str(tmp_path / "out"), *arguments]) == 2
+    told = capfd.readouterr().err
+    assert "Zed.ttf: not a font" in told and "Traceback" not in told and "killed" not in told
+
+
 def test_rendering_that_is_given_up_leaves_no_process(fonts: Path, words_file: Path) -> None:
     others = set(multiprocessing.active_children())
     samples = _render(([fonts], 3, "all", words_file, "en", None, 0.0), range(100_000), processes=2)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from data.build import Seen
+from data.escapes import escaped
 from data.reader import LmdbReader
 from data.synth.geometry import WordGeometry
 from rectify.images import read_image
@@ -107,7 +108,7 @@ def inspect_dataset(
 def format_inspection(inspection: Inspection) -> str:
     """The inspection as lines for a terminal."""
     bad = inspection.bad
-    printable = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in inspection.charset)
+    printable = escaped(inspection.charset)
     kinds = (f"{name} {count}" for name, count in sorted(inspection.keys.items()))
     lines = [
         f"dataset       {inspection.folder}",

@@ -23,7 +23,7 @@ from data.synth.geometry import WordGeometry, control_points
 from recognizer.charset import ASCII94, Charset
 from recognizer.network import RecognizerConfig
 from rectify.conventions import Points
-from rectify.images import ImageError, read_image
+from rectify.images import read_image
 from rectify.network import LocalizationConfig
 from rectify.shape import resize, thumbnail
 
@@ -223,12 +223,7 @@ class SampleSet:
         kept = keep(label)
         if not kept:
             return None
-        try:
-            image = fit(read_image(record.image))
-        except ImageError as error:
-            raise ImageError(f"{reader.folder}: image-{record.number:09d}", error.reason) from None
-        if record.geometry is None:
-            return Sample(image, kept, None, self._outlines[which].get(record.number))
+        image = fit(read_image(record.image, f"{reader.folder}: image-{record.number:09d}"))
         geometry = WordGeometry.of(record.geometry, f"{reader.folder}: geometry-{record.number:09d}")
         if geometry and len(geometry.characters) != len(kept):
             # A letter was left out, or the label mended: the places are no longer those of its letters.

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from data.escapes import escaped
 from data.reader import LmdbReader
 from rectify.images import Image, read_image
 
@@ -114,7 +115,7 @@ def _writer(path: str | os.PathLike[str]) -> Write:
         raise ValueError(f"{path}: not a font that can be read") from None
 
     def write(cell: Image, text: str, baseline: int, color: tuple[int, int, int]) -> None:
-        text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)  # a line break would be drawn as one
+        text = escaped(text)  # a line break would be drawn as one
         while len(text) > 3 and font.getlength(text) > cell.shape[1] - 4:
             text = f"{text[:-4]}..."
         drawn = Pillow.fromarray(np.ascontiguousarray(cell))
@@ -126,7 +127,7 @@ def _writer(path: str | os.PathLike[str]) -> Write:
 
 def _write_ascii(cell: Image, text: str, baseline: int, color: tuple[int, int, int]) -> None:
     """One line of text, cut to the cell's width. OpenCV draws ASCII, so other characters are written as escapes."""
-    text = "".join(c if " " <= c <= "~" else ascii(c)[1:-1] for c in text)
+    text = escaped(text, lambda character: " " <= character <= "~")
     font, scale = cv2.FONT_HERSHEY_SIMPLEX, 0.42
     limit = cell.shape[1] - 4
     while len(text) > 3 and cv2.getTextSize(text, font, scale, 1)[0][0] > limit:

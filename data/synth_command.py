@@ -79,15 +79,7 @@ def _render(settings: tuple, indices: range, processes: int) -> Generator[Synthe
     workers = [_start(settings, blocks[number::processes]) for number in range(min(processes, len(blocks)))]
     try:
         for number in range(len(blocks)):
-            try:
-                samples = workers[number % processes].samples.recv()
-            except (EOFError, OSError):
-                raise ValueError(
-                    "a process that renders was killed, or ran out of memory; try fewer --processes"
-                ) from None
-            if isinstance(samples, ValueError):
-                raise samples
-            yield from samples
+            yield from _received(workers[number % processes].samples)
     finally:
         for worker in workers:
             worker.process.terminate()
@@ -109,6 +101,17 @@ def _start(settings: tuple, blocks: list[range]) -> _Worker:
     process.start()
     sending.close()  # else the pipe would stay open when the process is gone
     return _Worker(process, receiving)
+
+
+def _received(pipe: Connection) -> list[SyntheticWord]:
+    """The next block of samples; raises the ValueError that came in its place."""
+    try:
+        samples = pipe.recv()
+    except (EOFError, OSError):
+        raise ValueError("a process that renders was killed, or ran out of memory; try fewer --processes") from None
+    if isinstance(samples, ValueError):
+        raise samples
+    return samples
 
 
 def _work(settings: tuple, blocks: list[range], sending: Connection) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from recognizer.engines import Engine, ask, framing_for, load_engine
 from recognizer.lexicon import Lexicon
 from recognizer.recognizer import AUTO, Reading, Recognizer
-from rectify.conventions import canonical_points, to_pixels
+from rectify.conventions import canonical_points, to_pixels_of
 from rectify.framing import Framing
 from rectify.images import Image, check_image, check_images
 from rectify.orientation import TURNS, is_tall
@@ -161,9 +161,10 @@ class Pipeline:
             raise ValueError("lexicons are for the built-in recogniser, other engines know none")
         if lexicons is not None and len(lexicons) != len(images):
             raise ValueError(f"{len(lexicons)} lexicons for {len(images)} crops")
+        known = None if lexicons is None else [Lexicon.of(words) for words in lexicons]
         if self._engine is None:
-            return self._read_builtin(images, lexicons)
-        return self._read_by(self._engine, images, lexicons)
+            return self._read_builtin(images, known)
+        return self._read_by(self._engine, images, known)
 
     def stream(
         self,
@@ -205,7 +206,7 @@ class Pipeline:
             yield entry.result
 
     def _read_by(
-        self, engine: Engine, images: Sequence[Image], lexicons: Sequence[Lexicon | Sequence[str]] | None
+        self, engine: Engine, images: Sequence[Image], lexicons: Sequence[Lexicon] | None
     ) -> list[CropReading]:
         """Lets another engine read; each crop reaches it once."""
         readings = []
@@ -220,9 +221,7 @@ class Pipeline:
                 readings.append(CropReading(text, confidence, *place, image.shape[1::-1], crop))
         return readings
 
-    def _read_builtin(
-        self, images: Sequence[Image], lexicons: Sequence[Lexicon | Sequence[str]] | None
-    ) -> list[CropReading]:
+    def _read_builtin(self, images: Sequence[Image], lexicons: Sequence[Lexicon] | None) -> list[CropReading]:
         places = self._locate(images)
         found: dict[int, tuple[Reading, Image]] = {}
         for indices, flats in self._flatten(images, places):
@@ -247,7 +246,7 @@ class Pipeline:
         """
         if self.rectifier is None:
             corners = np.broadcast_to(canonical_points(2, 2), (len(images), 4, 2))
-            return Places(np.arange(len(images)), _pixels(corners, images), 2, 2)
+            return Places(np.arange(len(images)), to_pixels_of(corners, images), 2, 2)
         knows = self.rectifier.any_rotation
         turned = [
             (owner, turn)
@@ -258,7 +257,7 @@ class Pipeline:
         located = self.rectifier.locate(
             [np.rot90(images[owner], turn) if turn else images[owner] for owner, turn in turned]
         )
-        points = _pixels(np.matmul(located, TURNS[turns]), [images[owner] for owner, _ in turned])
+        points = to_pixels_of(np.matmul(located, TURNS[turns]), [images[owner] for owner, _ in turned])
         return Places(owners, points, self.rectifier.rows, self.rectifier.cols)
 
     def _flatten(self, images: Sequence[Image], places: Places) -> Iterator[tuple[list[int], NDArray[np.uint8]]]:
@@ -281,7 +280,7 @@ class Pipeline:
 
 def _untouched(image: Image) -> Rectified:
     """A crop as it is; the control points are its corners."""
-    return Rectified(image.copy(), _pixels(canonical_points(2, 2)[None], [image])[0], 2, 2, rectified=False)
+    return Rectified(image.copy(), to_pixels_of(canonical_points(2, 2)[None], [image])[0], 2, 2, rectified=False)
 
 
 def _rgb(image: Image) -> Image:
@@ -293,9 +292,3 @@ def _rgb(image: Image) -> Image:
 def _preferred(reading: Reading, other: Reading) -> bool:
     """Whether the first is the better reading of one crop; any text is better than none."""
     return (bool(reading.text), reading.confidence) > (bool(other.text), other.confidence)
-
-
-def _pixels(points: NDArray[np.floating], images: Sequence[Image]) -> NDArray[np.float32]:
-    """Normalised points (N, K, 2) in pixels of N images."""
-    sizes = np.array([image.shape[1::-1] for image in images]).reshape(-1, 1, 2)
-    return to_pixels(points, sizes).astype(np.float32)

@@ -230,9 +230,7 @@ class Recognizer:
                 f"expected uint8 (N, {self.height}, W, 3), flat words of one width; `Pipeline` reads crops of any size"
             ) from None
 
-    def answer(
-        self, images: Sequence[Image], lexicons: Sequence[Lexicon | Sequence[str]] | None = None
-    ) -> list[tuple[str, float]]:
+    def answer(self, images: Sequence[Image], lexicons: Sequence[Lexicon] | None = None) -> list[tuple[str, float]]:
         """Text and confidence of each crop: what ``Pipeline`` asks of an engine."""
         return [(reading.text, reading.confidence) for reading in self.read(images, lexicons)]
 

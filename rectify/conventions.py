@@ -15,6 +15,8 @@ Convention:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -57,6 +59,12 @@ def to_pixels(points: Points, size: ArrayLike) -> Points:
     """Normalised points (..., 2) as pixel coordinates of an image of ``size`` (width, height), or of several images of
     sizes (..., 2) that are broadcast against their points."""
     return ((points + 1) * np.asarray(size, points.dtype) - 1) / 2
+
+
+def to_pixels_of(points: Points, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+    """Normalised points (N, K, 2) as pixel coordinates, each in its own of N images."""
+    sizes = np.array([image.shape[1::-1] for image in images]).reshape(-1, 1, 2)
+    return to_pixels(points, sizes).astype(np.float32)
 
 
 def to_normalized(points: Points, size: tuple[int, int]) -> Points:

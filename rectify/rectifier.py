@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rectify.conventions import MARGIN, extent_of, to_pixels
+from rectify.conventions import MARGIN, extent_of, to_pixels, to_pixels_of
 from rectify.engine import Engine, load_engine, pick_config
 from rectify.families import ThinPlateSpline
 from rectify.folds import unfolded
@@ -172,10 +172,9 @@ class Rectifier:
         self, engine: Engine, images: Sequence[Image], points: NDArray[np.float32], margin: tuple[float, float]
     ) -> NDArray[np.uint8]:
         """What a network that looks again is shown (N, h, w, 3)."""
-        sizes = np.array([image.shape[1::-1] for image in images]).reshape(-1, 1, 2)
+        pixels = to_pixels_of(points, images)
         width, height = engine.config["thumbnail"]
-        size = int(width), int(height)
-        return warp_batch(images, to_pixels(points, sizes), self.rows, self.cols, size, extent_of(margin))
+        return warp_batch(images, pixels, self.rows, self.cols, (int(width), int(height)), extent_of(margin))
 
     def shown(self, images: Sequence[Image]) -> dict[str, NDArray[np.uint8]]:
         """What each network is shown of upright crops (N, h, w, 3), by its kind: for whoever calibrates them.

@@ -31,7 +31,7 @@ from train.output import complain, write_text
 from train.parameters import Frozen, parameter_groups, parameters_of
 from train.system import System
 from train.validation import Validation
-from train.weights import SUFFIX, find_safetensors, load_tensors, save_network
+from train.weights import SUFFIX, find_safetensors, load_tensors, same_shapes, save_network
 
 PRECISIONS = ("float32", "bf16")
 SHAPING = ("localization", "refiner", "recognizer", "attention", "classic", "imported", "rectify", "frozen")
@@ -100,8 +100,7 @@ class Training:
         """Give a refiner the rectifier's features, if there is one of its shape but for residual blocks; it corrects
         nothing at first."""
         tensors = self._fitted(file, "refiner").tensors if file else {}
-        fresh = network.state_dict()
-        if {name: value.shape for name, value in tensors.items()} != {name: v.shape for name, v in fresh.items()}:
+        if not same_shapes(tensors, network.state_dict()):
             return False
         network.load_state_dict(tensors)
         network.reset_to_identity()

@@ -20,7 +20,7 @@ from pathlib import Path
 from torch import Tensor
 
 from rectify.weights_io import METADATA_KEY
-from train.weights import SUFFIX, find_safetensors, load_tensors, write_tensors
+from train.weights import SUFFIX, find_safetensors, load_tensors, same_shapes, write_tensors
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -51,25 +51,20 @@ def write_means(start: str, run: str, out: Path, share: float) -> None:
         FileNotFoundError, ValueError: no weights there, or networks of another shape.
     """
     first, second = find_safetensors(start), find_safetensors(run)
-    means = {kind: load_tensors(file) for kind, file in (first | second).items()}
+    files = first | second
+    means = {kind: load_tensors(file) for kind, file in files.items()}
     for kind in first.keys() & second.keys():
-        try:
-            means[kind] = mean(load_tensors(first[kind]), means[kind], share)
-        except ValueError as error:
-            raise ValueError(f"{second[kind].path}: {error} {first[kind].path}") from None
+        before = load_tensors(first[kind])
+        if not same_shapes(before, means[kind]):
+            raise ValueError(f"{second[kind].path}: has not the shape of {first[kind].path}")
+        means[kind] = mean(before, means[kind], share)
     out.mkdir(parents=True)
-    for kind, file in (first | second).items():
+    for kind, file in files.items():
         write_tensors(out / f"{kind}{SUFFIX}", means[kind], {METADATA_KEY: json.dumps(file.config)})
 
 
 def mean(start: Mapping[str, Tensor], run: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
-    """Tensors between two networks' of one shape; what is no floating point number is the run's.
-
-    Raises:
-        ValueError: the shapes differ.
-    """
-    if {name: value.shape for name, value in start.items()} != {name: value.shape for name, value in run.items()}:
-        raise ValueError("has not the shape of")
+    """Tensors between those of two networks of one shape; what is no floating point number is the run's."""
     return {name: start[name].lerp(value, share) if value.is_floating_point() else value for name, value in run.items()}
 
 

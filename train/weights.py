@@ -70,6 +70,12 @@ def find_safetensors(source: str | Path) -> dict[str, WeightFile]:
     return found
 
 
+def same_shapes(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
+    """Whether two networks have tensors of the same names and shapes."""
+    shapes, others = ({name: value.shape for name, value in tensors.items()} for tensors in (one, other))
+    return shapes == others
+
+
 def load_tensors(file: WeightFile) -> dict[str, Tensor]:
     """A network's tensors, floating point ones in float32 whatever they have on disk.
 

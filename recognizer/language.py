@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,9 @@ CANDIDATES = 12
 """Texts weighed for a word, from each look at it."""
 LEAST = -60.0
 """Logarithm of a probability that is as good as none."""
+FAR = 8.0
+"""Logarithm of how many times less probable than the best one a text may be seen to be; the language does not make up
+for more, and is not asked about it."""
 
 
 @dataclass(frozen=True)
@@ -80,23 +84,64 @@ class LanguageModel:
             row[: len(text)] = text
         return self._network(rows).sum(1, dtype=np.float64)
 
-    def choices(self, looks: Sequence[NDArray[np.floating]], heard: Sequence[Text]) -> list[Choice]:
+    def choices(
+        self,
+        looks: Sequence[NDArray[np.floating]],
+        heard: Sequence[Text],
+        earlier: Sequence[Choice | None] = (),
+    ) -> list[Choice]:
         """What each of N words may read.
 
         Args:
             looks: at least one, each the log probabilities (N, T, 1 + characters) of a CTC head, class 0 the blank; T
                 may differ.
             heard: what the heads have read of each.
+            earlier: what came of the first look alone, of those words that were asked about with it; saves asking again
+                about the same texts.
         """
-        texts = [
-            list(dict.fromkeys([text for frames in own for text in candidates(frames, CANDIDATES)] + [read]))
-            for *own, read in zip(*looks, heard, strict=True)
+        if not heard:
+            return []
+        had = list(earlier) or [None] * len(heard)
+        found = _found(looks, had)
+        texts = [list(dict.fromkeys([*own, read])) for own, read in zip(found, heard, strict=True)]
+        seen = _seen(looks, texts)
+        for number, (those, own, read) in enumerate(zip(texts, seen, heard, strict=True)):
+            near = (own >= own.max() - FAR) | [text == read for text in those]
+            texts[number], seen[number] = list(compress(those, near)), own[near]
+        written = self._written(texts, had)
+        return [
+            Choice(those, own, likely, np.array([text == read for text in those]))
+            for those, own, likely, read in zip(texts, seen, written, heard, strict=True)
         ]
-        counts = [len(those) for those in texts]
-        every = [text for those in texts for text in those]
-        owners = np.repeat(np.arange(len(texts)), counts)
-        each = np.stack([quick_log_probability(look, every, owners) for look in looks])
-        seen = np.maximum(LEAST, np.logaddexp.reduce(each) - np.log(len(looks)))
-        known = np.array([text == read for those, read in zip(texts, heard, strict=True) for text in those])
-        parts = (np.split(values, np.cumsum(counts)[:-1]) for values in (seen, self.scores(every), known))
-        return [Choice(*own) for own in zip(texts, *parts, strict=True)]
+
+    def _written(self, texts: Sequence[list[Text]], earlier: Sequence[Choice | None]) -> list[NDArray[np.float64]]:
+        """``scores`` of each word's texts, of which some may be known from earlier."""
+        known = [dict(zip(choice.texts, choice.written.tolist(), strict=True)) if choice else {} for choice in earlier]
+        new = [text for those, own in zip(texts, known, strict=True) for text in those if text not in own]
+        scores = iter(self.scores(new).tolist() if new else ())
+        return [
+            np.array([own[text] if text in own else next(scores) for text in those])
+            for those, own in zip(texts, known, strict=True)
+        ]
+
+
+def _found(looks: Sequence[NDArray[np.floating]], earlier: Sequence[Choice | None]) -> list[list[Text]]:
+    """Texts near what each look sees of each word; where there is an earlier choice, those of the first look are there
+    already."""
+    found = [list(choice.texts) if choice else [] for choice in earlier]
+    fresh = [number for number, choice in enumerate(earlier) if choice is None]
+    for number, look in enumerate(looks):
+        asked = list(range(len(earlier))) if number else fresh
+        for word, near in zip(asked, candidates(look[asked], CANDIDATES), strict=True):
+            found[word] += near
+    return found
+
+
+def _seen(looks: Sequence[NDArray[np.floating]], texts: Sequence[list[Text]]) -> list[NDArray[np.float64]]:
+    """Natural logarithm of the mean of each text's probabilities by the looks at its word."""
+    counts = [len(those) for those in texts]
+    owners = np.repeat(np.arange(len(texts)), counts)
+    every = [text for those in texts for text in those]
+    each = np.stack([quick_log_probability(look, every, owners) for look in looks])
+    seen = np.maximum(LEAST, np.logaddexp.reduce(each) - np.log(len(looks)))
+    return np.split(seen, np.cumsum(counts)[:-1])

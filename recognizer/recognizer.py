@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from recognizer import attention
 from recognizer.charset import Charset
 from recognizer.ctc import DECODERS, Decoded, Logits, log_softmax
-from recognizer.language import WEIGHING, LanguageModel
+from recognizer.language import WEIGHING, Choice, LanguageModel
 from recognizer.lexicon import Lexicon
 from recognizer.lexicon_spelling import near_words
 from recognizer.networks import build_attention, build_network, find_language, find_spelling, open_language
@@ -22,15 +22,19 @@ from recognizer.preparation import Preparation
 from recognizer.spelling import Speller
 from rectify.engine import Engine, load_engine
 from rectify.images import Image
-from rectify.shape import resize, sample_width
+from rectify.shape import quick_resize, sample_width
 from rectify.weights_io import companions, select_weights
 
 ATTENTION, ATTENTION_BEAM, BOTH = "attention", "attention-beam", "both"
 """Names of the decoders that read with the attention head: alone, alone by beam search, or beside the CTC head."""
 SURE = 0.9
-"""Confidence from which nobody else is asked: the attention head costs half as much again as CTC alone."""
+"""Confidence of CTC from which, without a language, the attention head is not asked: it costs half as much again as CTC
+alone."""
 CERTAIN = 0.98
-"""Confidence of CTC from which the language is not asked either. Below it weighs what CTC saw at its one look."""
+"""Confidence of CTC from which the language is not asked."""
+DECIDED = 0.75
+"""Probability, by CTC's one look and the language, from which a text is taken. Else the attention head is asked, the
+word is looked at again, and all that is weighed; of one word in seven."""
 LEGIBLE = 0.01
 """Confidence of the heads from which the language network is asked: of nothing seen it would make a word all the same.
 None of the training words below was read."""
@@ -244,18 +248,64 @@ class Recognizer:
         if self._attention and self._decoder == ATTENTION:
             return self._attend(self._attention, features[0])
         readings = self._readings(logits, None)
-        unsure = _unsure(readings)
-        doubtful = [index for index, reading in enumerate(readings) if SURE <= reading.confidence < CERTAIN]
-        if self._attention and unsure:
-            for index, reading in zip(unsure, self._attend(self._attention, features[0][unsure]), strict=True):
-                readings[index] = max(reading, readings[index], key=lambda one: one.confidence)
-            unsure = _unsure(readings)
-        unsure = [index for index in unsure if readings[index].confidence >= LEGIBLE]
-        if self._language and unsure:
-            self._weigh(self._language, self.looks(images[unsure], logits[unsure]), unsure, readings)
-        if self._language and doubtful:
-            self._weigh(self._language, [log_softmax(logits[doubtful])], doubtful, readings)
+        if self._language:
+            self._weigh(self._language, images, logits, features, readings)
+        else:
+            self._ask_attention(features, _below(SURE, readings), readings)
         return readings
+
+    def _ask_attention(
+        self, features: Sequence[NDArray[np.float32]], places: list[int], readings: list[Reading]
+    ) -> None:
+        """Replace the readings at some places by the attention head's where that is more certain, if there is one."""
+        if self._attention and places:
+            for place, reading in zip(places, self._attend(self._attention, features[0][places]), strict=True):
+                readings[place] = max(reading, readings[place], key=lambda one: one.confidence)
+
+    def _weigh(
+        self,
+        language: LanguageModel,
+        images: NDArray[np.uint8],
+        logits: NDArray[np.float32],
+        features: Sequence[NDArray[np.float32]],
+        readings: list[Reading],
+    ) -> None:
+        """Replace readings that are not certain by the text that is likeliest, seen and as a text.
+
+        Most are decided by the CTC head's one look and the language; only the rest is shown to the attention head and
+        looked at again.
+        """
+        asked = _below(CERTAIN, readings)
+        legible = [place for place in asked if readings[place].confidence >= LEGIBLE]
+        choices = self._choices(language, [log_softmax(logits[legible])], legible, readings, {})
+        for place, choice in choices.items():
+            likeliest = self._likeliest(choice)
+            if likeliest.confidence >= DECIDED:
+                readings[place] = likeliest
+                asked.remove(place)
+        self._ask_attention(features, asked, readings)
+        again = [place for place in asked if readings[place].confidence >= LEGIBLE]
+        if again:
+            looks = self.looks(images[again], logits[again])
+            for place, choice in self._choices(language, looks, again, readings, choices).items():
+                readings[place] = self._likeliest(choice)
+
+    def _choices(
+        self,
+        language: LanguageModel,
+        looks: Sequence[NDArray[np.float64]],
+        places: Sequence[int],
+        readings: Sequence[Reading],
+        earlier: Mapping[int, Choice],
+    ) -> dict[int, Choice]:
+        """What the words at some places may read, by their place; see ``LanguageModel.choices``."""
+        heard = [tuple(self.charset.encode(readings[place].text)) for place in places]
+        before = [earlier.get(place) for place in places]
+        return dict(zip(places, language.choices(looks, heard, before), strict=True))
+
+    def _likeliest(self, choice: Choice) -> Reading:
+        index, confidence = choice.best(WEIGHING)
+        return Reading(self.charset.decode(choice.texts[index]), confidence)
 
     def looks(self, images: NDArray[np.uint8], logits: NDArray[np.float32] | None = None) -> list[NDArray[np.float64]]:
         """Log probabilities (N, T, 1 + characters) by the CTC head of flat words as they are, as negatives, and at
@@ -274,22 +324,9 @@ class Recognizer:
         for times in WIDTHS if self.config["min_width"] < most else ():
             width = min(most, multiple * max(1, round(times * own / multiple)))
             if width != own:
-                resized = np.stack([resize(image, (width, self.height)) for image in images])
+                resized = np.stack([quick_resize(image, (width, self.height)) for image in images])
                 scores.append(self.logits(resized))
         return [log_softmax(one) for one in scores]
-
-    def _weigh(
-        self,
-        language: LanguageModel,
-        looks: Sequence[NDArray[np.float64]],
-        places: list[int],
-        readings: list[Reading],
-    ) -> None:
-        """Replace the readings at some places by the texts that are likeliest, seen and as texts."""
-        heard = [tuple(self.charset.encode(readings[place].text)) for place in places]
-        for place, choice in zip(places, language.choices(looks, heard), strict=True):
-            index, confidence = choice.best(WEIGHING)
-            readings[place] = Reading(self.charset.decode(choice.texts[index]), confidence)
 
     def _attend(self, head: Engine, features: NDArray[np.float32]) -> list[Reading]:
         """Readings of the attention head."""
@@ -302,7 +339,7 @@ class Recognizer:
         """The word of its lexicon that each crop shows, by the heads that the decoder asks."""
         alone = self._decoder in (ATTENTION, ATTENTION_BEAM)
         readings = [Reading("", 0.0)] * len(logits) if alone else self._readings(logits, lexicons)
-        asked = _unsure(readings)
+        asked = _below(SURE, readings)
         if self._decoder in DECODERS or not asked or not (alone or self._spelling):
             return readings
         known = [lexicons[index] for index in asked]
@@ -381,9 +418,9 @@ class Recognizer:
         lexicon.spelled(self.charset)
 
 
-def _unsure(readings: Sequence[Reading]) -> list[int]:
-    """Which readings are not to be relied on."""
-    return [index for index, reading in enumerate(readings) if reading.confidence < SURE]
+def _below(bound: float, readings: Sequence[Reading]) -> list[int]:
+    """Which readings are less sure than that."""
+    return [index for index, reading in enumerate(readings) if reading.confidence < bound]
 
 
 def make_decoder(name: str, config: Mapping[str, Any], characters: int) -> Callable[[Logits], Decoded]:

@@ -39,21 +39,23 @@ def resize(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]
     return image.reshape(size[1], size[0], *channels)  # OpenCV drops a single channel's axis
 
 
+def quick_resize(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """``resize`` in a fraction of the time, for what networks look at: interpolated, in steps to no less than half.
+    That skips no pixel either, and in photographs comes within a few grey levels of the exact means."""
+    height, width, *channels = image.shape
+    while (width, height) != tuple(size):
+        width, height = (max(side, -(-had // 2)) for side, had in zip(size, (width, height), strict=True))
+        image = np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
+    return image.reshape(height, width, *channels)  # OpenCV drops a single channel's axis
+
+
 def thumbnail(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
     """The small copy that the localization network sees: RGB (height, width, 3) uint8 at ``size`` (width, height).
-
-    Interpolated in steps to no less than half, in a third of the time of ``resize``, whose exact means tell the network
-    no more.
 
     Args:
         image: (H, W), (H, W, 1) or (H, W, 3) uint8; grey is repeated over the channels.
     """
-    small = image
-    while small.shape[1::-1] != tuple(size):
-        step = [max(side, -(-had // 2)) for side, had in zip(size, small.shape[1::-1], strict=True)]
-        small = np.asarray(cv2.resize(small, step, interpolation=cv2.INTER_LINEAR), np.uint8)
-    if small.ndim == 2:
-        small = small[:, :, None]
+    small = quick_resize(image, size).reshape(size[1], size[0], -1)
     return np.repeat(small, 3, axis=2) if small.shape[2] == 1 else small
 
 

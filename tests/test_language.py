@@ -143,13 +143,14 @@ def test_weights_with_a_language_are_read_with_it(exported: Path, monkeypatch: p
     asked = Recognizer(exported).read(pictures)
     assert asked == Recognizer(exported, decoder="language").read(pictures) == plain  # of nothing seen, nothing is made
     monkeypatch.setattr("recognizer.recognizer.LEGIBLE", 0.0)
+    monkeypatch.setattr("recognizer.recognizer.DECIDED", 1.1)
     (choice,) = load_language(exported).choices(Recognizer(exported).looks(pictures[:1]), [()])
     monkeypatch.setattr("recognizer.recognizer.WEIGHING", Weighing(0.0, 50.0, 0.0))
     longest = Recognizer(exported).read(pictures)
     assert len(longest[0].text) == max(len(text) for text in choice.texts) > len(plain[0].text)
-    monkeypatch.setattr("recognizer.recognizer.SURE", 0.0)
+    monkeypatch.setattr("recognizer.recognizer.DECIDED", 0.0)
     monkeypatch.setattr(Recognizer, "looks", None)
-    assert Recognizer(exported).read(pictures) != plain  # nearly sure: what was seen at the one look is weighed
+    assert Recognizer(exported).read(pictures) != plain  # likely enough: what was seen at the one look is weighed
     monkeypatch.setattr("recognizer.recognizer.CERTAIN", 0.0)
     assert Recognizer(exported).read(pictures) == plain
 
@@ -171,6 +172,28 @@ def test_networks_of_one_width_are_looked_through_at_that_alone(
     recognizer = Recognizer(exported)
     monkeypatch.setattr(recognizer, "config", {**recognizer.config, "min_width": 96, "max_width": 96})
     assert [look.shape[1] for look in recognizer.looks(np.zeros((1, 32, 96, 3), np.uint8))] == [24, 24]
+
+
+def test_what_the_first_look_gave_is_not_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what came of the first look, the same choices come of all looks, and only new texts are asked about."""
+    clear = seen({"b": 0.7, "a": 0.3}, {"": 1.0}, {"b": 1.0})
+    model = LanguageModel(Table(ab=-2.0, bb=-5.0))
+    (first,) = model.choices([AB_OR_CB], [(3, 2)])
+    (whole,) = model.choices([AB_OR_CB, clear], [(3, 2)])
+    asked: list[tuple[int, ...]] = []
+    scores = model.scores
+    monkeypatch.setattr(model, "scores", lambda texts: (asked.extend(texts), scores(texts))[1])
+    (again,) = model.choices([AB_OR_CB, clear], [(3, 2)], [first])
+    assert dict(zip(again.texts, again.written, strict=True)) == dict(zip(whole.texts, whole.written, strict=True))
+    assert asked and not set(asked) & set(first.texts)
+    np.testing.assert_allclose(sorted(again.seen), sorted(whole.seen))
+    assert model.choices([AB_OR_CB[:0]], []) == []
+
+
+def test_texts_that_are_far_from_what_is_seen_are_not_asked_about() -> None:
+    """A letter more costs 13.8 nats; a text that was heard stays."""
+    (choice,) = LanguageModel(Table()).choices([AB_OR_CB], [(1, 1, 1)])
+    assert set(choice.texts) == {(1, 2), (3, 2), (1, 1, 1)}
 
 
 def test_other_characters_have_no_language(exported: Path) -> None:
@@ -197,7 +220,9 @@ def test_bits_are_those_of_the_probabilities() -> None:
 
 def test_a_held_back_word_answers_by_the_weighing() -> None:
     choice = Choice([(1,), (1, 2)], np.array([-1.0, -1.2]), np.array([-2.0, -4.0]), np.array([False, False]))
-    word = Word(choice, [False, True], 0.0)
+    undecided = Choice([(1,), (1, 2)], np.array([-1.0, -1.0]), np.zeros(2), np.array([False, False]))
+    word = Word([(undecided, [False, False]), (choice, [False, True])])
     assert word.answer(Weighing(0.5, 0.0, 0.0))[1] is False
     assert word.answer(Weighing(0.5, 1.5, 0.0))[1] is True
-    assert Word(None, [True], 0.95).answer(Weighing(0.5, 0.0, 0.0)) == (0.95, True)
+    assert word.answer(Weighing(0.5, 9.0, 0.0))[1] is False  # the first look's choice decides
+    assert Word([], (0.95, True)).answer(Weighing(0.5, 0.0, 0.0)) == (0.95, True)

@@ -19,7 +19,7 @@ from data.reader import LmdbReader
 from recognizer.language import WEIGHING, Choice, LanguageModel, Weighing
 from recognizer.networks import load_language
 from recognizer.pipeline import Pipeline
-from recognizer.recognizer import BOTH, SURE
+from recognizer.recognizer import BOTH, CERTAIN, DECIDED, LEGIBLE, Recognizer
 from train.calibration import expected_calibration_error
 from train.crops import held_back
 from train.metrics import normalize
@@ -39,8 +39,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = parser.parse_args(argv)
     weights = None if options.weights == "shipped" else options.weights
     try:
-        pipeline, language = Pipeline(weights, decoder=BOTH), load_language(weights)
-        words = [word for folder in find_lmdbs(options.lmdb) for word in _words(LmdbReader(folder), pipeline, language)]
+        pipeline, ctc, language = (
+            Pipeline(weights, decoder=BOTH),
+            Recognizer(weights, decoder="ctc"),
+            load_language(weights),
+        )
+        readers = map(LmdbReader, find_lmdbs(options.lmdb))
+        words = [word for reader in readers for word in _words(reader, pipeline, ctc, language)]
         if not words:
             raise ValueError("no words were held back in these datasets")
     except (ValueError, OSError) as error:
@@ -54,8 +59,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         answers = [word.answer(replace(WEIGHING, temperature=temperature)) for word in words]
         return f"{expected_calibration_error(*zip(*answers, strict=True)):.4f}"
 
-    unsure = sum(word.choice is not None for word in words)
-    print(f"{len(words)} words, {unsure} of them weighed; language down, letter across")
+    weighed = sum(bool(word.choices) for word in words)
+    print(f"{len(words)} words, {weighed} of them weighed; language down, letter across")
     for heard in HEARD:
         rows = [[f"{a:g}", *(accuracy(Weighing(a, b, heard)) for b in LETTER)] for a in LANGUAGE]
         print(f"\nheard {heard:g}:\n\n{table(['', *(f'{letter:g}' for letter in LETTER)], rows)}")
@@ -67,31 +72,42 @@ def main(argv: Sequence[str] | None = None) -> None:
 class Word:
     """A held-back word."""
 
-    choice: Choice | None
-    """What it may read; None where it is read for sure."""
-    rights: list[bool]
-    """Which of that is right."""
-    confidence: float
-    """Of what is read for sure."""
+    choices: list[tuple[Choice, list[bool]]]
+    """What it may read, and which of that is right: by the first look, then by all."""
+    read: tuple[float, bool] = (0.0, False)
+    """How sure it is read without a language, and whether right, where it is not weighed."""
 
     def answer(self, weighing: Weighing) -> tuple[float, bool]:
         """How sure the reading is, and whether it is right."""
-        index, confidence = self.choice.best(weighing) if self.choice else (0, self.confidence)
-        return confidence, self.rights[index]
+        answer = self.read
+        for choice, rights in self.choices:
+            index, confidence = choice.best(weighing)
+            answer = confidence, rights[index]
+            if confidence >= DECIDED:
+                break
+        return answer
 
 
-def _words(reader: LmdbReader, pipeline: Pipeline, language: LanguageModel) -> Iterator[Word]:
+def _words(reader: LmdbReader, pipeline: Pipeline, ctc: Recognizer, language: LanguageModel) -> Iterator[Word]:
     recognizer = pipeline.recognizer
     for crop in held_back(reader):
         assert crop.image is not None
         reading = pipeline.read(crop.image)
-        if reading.confidence >= SURE:
-            yield Word(None, [normalize(reading.text) == crop.label], reading.confidence)
+        flat = reading.crop[None]
+        first = ctc.read(flat)[0]
+        if first.confidence >= CERTAIN or reading.confidence < LEGIBLE:
+            yield Word([], (reading.confidence, normalize(reading.text) == crop.label))
             continue
-        heard = tuple(recognizer.charset.encode(reading.text))
-        (choice,) = language.choices(recognizer.looks(reading.crop[None]), [heard])
-        rights = [normalize(recognizer.charset.decode(text)) == crop.label for text in choice.texts]
-        yield Word(choice, rights, reading.confidence)
+        looks = recognizer.looks(flat)
+        heard, at_first = (tuple(recognizer.charset.encode(one.text)) for one in (reading, first))
+        choices = language.choices(looks[:1], [at_first]) if first.confidence >= LEGIBLE else []
+        choices += language.choices(looks, [heard], choices)
+        yield Word(
+            [
+                (choice, [normalize(recognizer.charset.decode(text)) == crop.label for text in choice.texts])
+                for choice in choices
+            ]
+        )
 
 
 if __name__ == "__main__":

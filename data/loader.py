@@ -251,6 +251,10 @@ class BatchDataset(Dataset[Batch]):
         self, sources: Mapping[str, Source], batch_size: int, view: View, seed: int, part: tuple[int, int] = (0, 1)
     ) -> None:
         used = {name: source for name, source in sources.items() if source.share > 0}
+        if not used:
+            raise ValueError(
+                "nothing to train on: every source has a share of 0" if sources else "no sources to train on"
+            )
         for name, source in used.items():
             if not source.paths:
                 raise ValueError(f"nothing to train on: set sources.{name}.paths=[LMDB], or sources.{name}.share=0")

@@ -87,6 +87,7 @@ class Recognizer:
     Raises:
         FileNotFoundError, ValueError: no weights there, none of a recogniser, no such decoder, or a lexicon that the
             weights cannot read (see ``lexicon.Lexicon.spelled``).
+        TypeError: a lexicon that is not many words.
 
     Attributes:
         preparation: what imported weights want done to a crop of any size; None for this project's own networks, whose

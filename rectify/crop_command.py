@@ -21,7 +21,8 @@ EPILOG = """\
 POLYGONS is a JSON list. Each polygon is a list of points [x, y] in pixels from the photo's top left corner, a flat list
 of as many numbers, or an object with such a list as "points", "polygon" or "quad"; what else the object holds does not
 matter. A polygon has four corners in any order, or an even number of points: the first half along one edge of the text,
-the second half back along the other.
+the second half back along the other. A last point that is the first one again closes the polygon; where it is a tip of
+the text instead, --keep-order says so.
 
 Crop number N is saved as DIR/NAME-N.png, NAME being the photo's, and its path printed. Polygons that cannot be used are
 named on stderr, the others are cropped, and the exit code is 1.

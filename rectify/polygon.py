@@ -126,11 +126,12 @@ def preview(image: Image, placement: Placement, margin: tuple[float, float]) -> 
 
 
 def check_polygon(polygon: ArrayLike, size: tuple[int, int], keep_order: bool = False) -> NDArray[np.float64]:
-    """A polygon as an array (M, 2), without a last point that closes it.
+    """A polygon as an array (M, 2), without a last point that closes it, as some detectors give it.
 
     Args:
         size: (width, height) of its image.
-        keep_order: of an even number of points the last one ends an edge, even where the other one begins.
+        keep_order: of an even number of points the last one ends an edge, even where the other one begins. Without it
+            that is so where the edges meet at both ends.
 
     Raises:
         ValueError: what is wrong with it.
@@ -145,19 +146,27 @@ def check_polygon(polygon: ArrayLike, size: tuple[int, int], keep_order: bool = 
         raise ValueError("a coordinate is not a finite number")
     if (np.abs(points) > FAR).any():
         raise ValueError(f"a coordinate is beyond {FAR:.0e} pixels")
-    # Closed, as some detectors give it. An even number of points may also run to a tip where the edges meet.
-    if len(points) > 4 and (points[0] == points[-1]).all() and (len(points) % 2 or not keep_order):
+    closed = len(points) >= 4 and bool((points[0] == points[-1]).all())
+    if closed and (len(points) % 2 or not (keep_order or _is_lens(points))):
         points = points[:-1]
+    counted = f"{len(points)} points" + (" and one that closes it" if closed else "")
     if len(points) < 4:
-        raise ValueError(f"{len(points)} points, it takes at least 4")
+        raise ValueError(f"{counted}, it takes at least 4")
     if len(points) % 2:
-        raise ValueError(f"{len(points)} points, it takes an even number: half of them run along each edge of the text")
+        tip = "; where the last one ends an edge at the tip where the other begins, keep their order" if closed else ""
+        raise ValueError(f"{counted}, it takes an even number: half of them run along each edge of the text{tip}")
     # The hull, as a quadrilateral in the wrong order encloses little.
     if cv2.contourArea(cv2.convexHull(points.astype(np.float32))) < MIN_AREA:
         raise ValueError(NO_AREA)
     if (points.max(0) <= 0).any() or (points.min(0) >= size).any():
         raise ValueError(f"outside of the image of {size[0]}x{size[1]} pixels")
     return points
+
+
+def _is_lens(points: Points) -> bool:
+    """Whether the edges of a closed polygon meet at their other end, too."""
+    half = len(points) // 2
+    return len(points) > 4 and bool((points[half - 1] == points[half]).all())
 
 
 def text_edges(polygon: Points, keep_order: bool = False) -> tuple[Points, Points]:

@@ -226,7 +226,9 @@ class Rectifier:
                 along both maps together.
             margin: space around the word, see ``Rectifier``. None gives exactly what is in the polygon, and with
                 ``refine`` the rectifier's own margin.
-            keep_order: trust the order of the points: the first half is the top edge, in reading direction.
+            keep_order: trust the order of the points: the first half is the top edge, in reading direction. Where the
+                edges of an even number of points meet in one tip, at the first and last point, it says that these are
+                none too many.
 
         Raises:
             TypeError, ValueError: not an image, or not such a polygon, or one outside of the image.

@@ -19,13 +19,15 @@ LOCALIZER = LocalizationConfig(rows=2, cols=3, thumbnail=(32, 16), channels=(4, 
 def grown(kind: str, blocks: tuple[int, ...]) -> tuple[torch.nn.Module, torch.nn.Module, set[str]]:
     """A trained-looking network, the deeper one that has its weights, and the names that are new."""
     torch.manual_seed(0)
-    config = READER if kind == "recognizer" else LOCALIZER
+    config = READER if kind == "recognizer" else replace(LOCALIZER, family="affine" if kind == "affine" else "tps")
     build = RecognitionNetwork if kind == "recognizer" else build_localization
     old, new = build(config), build(replace(config, blocks=blocks))
     for value in old.state_dict().values():
         if value.is_floating_point():
             value.uniform_(0.1, 1.0)
-    tensors, added, dropped = change_depth(kind, old.state_dict(), config.blocks, new.state_dict(), blocks)
+    tensors, added, dropped = change_depth(
+        kind.replace("affine", "rectifier"), old.state_dict(), config.blocks, new.state_dict(), blocks
+    )
     assert not dropped
     new.load_state_dict(tensors)
     return old.eval(), new.eval(), added
@@ -37,6 +39,7 @@ def grown(kind: str, blocks: tuple[int, ...]) -> tuple[torch.nn.Module, torch.nn
         ("recognizer", (2, 3, 1), (2, 3, 32, 64)),
         ("rectifier", (1, 2), (2, 3, 16, 32)),
         ("refiner", (0, 3), (2, 3, 16, 32)),
+        ("affine", (1, 2), (2, 3, 16, 32)),
     ],
 )
 def test_a_deeper_network_computes_the_same(kind: str, blocks: tuple[int, ...], picture: tuple[int, ...]) -> None:

@@ -129,6 +129,13 @@ def test_shares_are_kept_in_every_batch(synthetic: Path) -> None:
     assert int((~batch.control_points[:, 0, 0].isnan()).sum()) == 7
 
 
+def test_sources_of_no_share_are_nothing_to_train_on(synthetic: Path) -> None:
+    with pytest.raises(ValueError, match="every source has a share of 0"):
+        BatchDataset({"unused": Source((str(synthetic),), share=0)}, 8, VIEW, seed=1)
+    with pytest.raises(ValueError, match="no sources to train on"):
+        BatchDataset({}, 8, VIEW, seed=1)
+
+
 def test_a_share_without_a_sample_is_refused(synthetic: Path) -> None:
     path = (str(synthetic),)
     with pytest.raises(ValueError, match=r"sources.few.share gives no sample in a batch of 8"):

@@ -258,7 +258,7 @@ def test_many_polygons_are_each_alone_and_in_order() -> None:
         ([], "list of points"),
         ([[0, 0], [10, 0], [20, 0], [20, 10], [0, 10]], "5 points, it takes an even number"),
         ([[0, 5], [10, 5], [20, 5], [30, 5]], "encloses no area"),
-        ([[5, 5]] * 4, "encloses no area"),
+        ([[5, 5]] * 6, "encloses no area"),
         ([[50, 50], [100, 50], [100, 100], [100, 100], [100, 50], [50, 50.0001]], "encloses no area"),
         ([[0, 0], [10, 0], [10, float("nan")], [0, 10]], "not a finite number"),
         ([[0, 0], [10, 0], [10, float("inf")], [0, 10]], "not a finite number"),
@@ -400,6 +400,7 @@ def test_tips_of_a_lens_may_meet() -> None:
     lens = np.array([[20, 50], [60, 30], [100, 50], [100, 50], [60, 70], [20, 50]], float)
     moved = lens + [[0, 0], [0, 0], [0, 0], [0, 0.01], [0, 0], [0, 0.01]]
     met, apart = (rectify_polygons(smooth(), [edges], keep_order=True)[0].image.astype(int) for edges in (lens, moved))
+    np.testing.assert_array_equal(rectify_polygons(smooth(), [lens])[0].image, met)
     assert np.abs(met - apart).max() <= 2
 
 
@@ -520,8 +521,12 @@ def test_command_wrong_usage(options: list[str], message: str, capsys: Captured)
 
 def test_a_closed_polygon_of_an_odd_number_of_corners_is_none() -> None:
     corners = [[10, 10], [50, 5], [90, 10], [90, 40], [10, 40]]
-    with pytest.raises(ValueError, match="5 points, it takes an even number"):
+    with pytest.raises(
+        ValueError, match=r"5 points and one that closes it, it takes an even number.* keep their order"
+    ):
         crop(PHOTO, np.array([*corners, corners[0]], float))
+    with pytest.raises(ValueError, match="3 points and one that closes it, it takes at least 4"):
+        crop(PHOTO, np.array([*corners[:3], corners[0]], float))
 
 
 def test_a_closed_polygon_is_the_open_one() -> None:

@@ -153,7 +153,7 @@ def test_deeper_networks_start_where_shallower_ones_ended(
     second.initialize(str(tmp_path / "first"))
     notes = capsys.readouterr().err
     assert "refiner: starts with the features of the rectifier" in notes
-    assert "recognizer: carried over whole; more residual blocks, which start as the identity" in notes
+    assert "recognizer: carried over; more residual blocks, which start as the identity" in notes
     picture = torch.rand(2, 3, 32, 64) * 255
     with torch.inference_mode():
         expected, found = (t.average.recognition.eval()(picture) for t in (first, second))  # type: ignore[union-attr]
@@ -232,10 +232,30 @@ def test_a_run_may_go_on_to_another_end(tmp_path: Path, synthetic: Path, capsys:
     assert load_config(run / "config.yaml").learning_rate == 1e-4
     assert main(["--resume", str(run), "steps=3", "recognizer.hidden=16"]) == 2
     assert "its state is of a run with another recognizer" in capsys.readouterr().err
-    for wrong in ("light", "out=elsewhere"):
+    for wrong in ("light", "out=elsewhere", "init=shipped"):
         assert main(["--resume", str(run), "steps=3", wrong]) == 2
         assert f"remove {wrong!r}" in capsys.readouterr().err
+    for setting, message in (
+        ("steps=1", "its state is of step 2, after the last one of steps=1"),
+        ("carried_rate=0.1", "another carried_rate"),
+        ("sampling.height=48", "another sampling.height"),
+    ):
+        assert main(["--resume", str(run), "steps=3", setting]) == 2
+        assert message in capsys.readouterr().err
+    assert load_config(run / "config.yaml").steps == 2  # what was refused has left no trace
+    assert main(["--resume", str(run)]) == 0
+    assert "all 2 steps are taken" in capsys.readouterr().err
     assert checkpoint.read(run / checkpoint.FILE)[1]["step"] == 2
+
+
+def test_settings_that_end_a_run_do_not_replace_its_own(tmp_path: Path, synthetic: Path) -> None:
+    Training(configuration(tmp_path / "run", synthetic)).run(until=2)
+    before = (tmp_path / "run" / "config.yaml").read_bytes()
+    training = Training(configuration(tmp_path / "run", synthetic, losses=Losses(ctc=float("nan"))))
+    training.resume()
+    with pytest.raises(ValueError, match="no longer a number"):
+        training.run()
+    assert (tmp_path / "run" / "config.yaml").read_bytes() == before
 
 
 def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_last_state(tmp_path: Path, synthetic: Path) -> None:

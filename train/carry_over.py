@@ -59,10 +59,14 @@ def _rows(source: Tensor, old: str, fresh: Tensor, new: str, first: int) -> Tens
     return rows
 
 
-def describe(old: str, new: str) -> str:
-    """What becomes of the characters, in words."""
+def describe(old: str, new: str, whole: bool = True) -> str:
+    """What becomes of the characters, in words.
+
+    Args:
+        whole: whether nothing but characters may have changed.
+    """
     if old == new:
-        return "carried over whole"
+        return "carried over whole" if whole else "carried over"
     kept, added, dropped = (
         [c for c in new if c in old],
         [c for c in new if c not in old],

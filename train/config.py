@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import types
 import typing
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -170,6 +171,7 @@ def config_from(tree: Mapping[str, Any]) -> Config:
     for name, (right, wanted) in _RANGES.items():
         if not right(getattr(config, name)):
             raise ConfigError(f"{name}: expected {wanted}, got {getattr(config, name)!r}")
+    _check_finite(as_tree(config), "")
     for name, source in config.sources.items():
         if source.share < 0:
             raise ConfigError(f"sources.{name}.share: expected 0 or more, got {source.share}")
@@ -189,12 +191,25 @@ _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "groups": (lambda value: bool(value) and min(value) > 0, "shares above 0"),
     "ema": (lambda value: 0 <= value < 1, "0 or more and below 1"),
     "learning_rate": (lambda value: value > 0, "more than 0"),
+    "localization_rate": (lambda value: value >= 0, "0 or more"),
+    "carried_rate": (lambda value: value >= 0, "0 or more"),
+    "gradient_norm": (lambda value: value > 0, "more than 0"),
+    "weight_decay": (lambda value: value >= 0, "0 or more"),
+    "width_jitter": (lambda value: value >= 0, "0 or more"),
     "warmup_steps": (lambda value: value >= 0, "0 or more"),
     "evaluate_every": (lambda value: value >= 0, "0 or more"),
     "evaluate_most": (lambda value: value >= 1, "1 or more"),
     "checkpoint_minutes": (lambda value: value >= 0, "0 or more"),
 }
 """What values of some settings must be like."""
+
+
+def _check_finite(value: Any, place: str) -> None:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"{place}: expected a finite number, got {value}")
+    items = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list | tuple) else ()
+    for key, item in items:
+        _check_finite(item, _join(place, key))
 
 
 def as_tree(config: Any) -> dict[str, Any]:

@@ -13,6 +13,8 @@ from torch import Tensor
 
 _STAGES = {"recognizer": ("encoder.convolutions.", 6), "rectifier": ("features.", 0), "refiner": ("features.", 0)}
 """Of each kind of network with residual blocks: the module that holds its stages, and the layers before the first."""
+_WRAPPER = "network."
+"""Where an ``AffineNetwork`` keeps the network that has the stages."""
 _CONVOLUTION = 3
 """Layers with which a stage begins (convolution, batch normalisation, ReLU); its blocks are one layer each."""
 _LAST_SCALE = "body.4.weight"
@@ -27,6 +29,15 @@ class Carried(NamedTuple):
     """Names of the tensors of blocks that are new."""
     dropped: set[str]
     """Names, in the old weights, of the tensors of blocks that the network has no place for."""
+
+    def notes(self) -> list[str]:
+        """What became of the blocks, for the user."""
+        notes = []
+        if self.added:
+            notes.append("more residual blocks, which start as the identity")
+        if self.dropped:
+            notes.append("fewer residual blocks, the last ones of their stages are left out")
+        return notes
 
 
 def change_depth(
@@ -48,6 +59,8 @@ def change_depth(
     if kind not in _STAGES or list(old) == list(new) or len(old) != len(new):
         return Carried(dict(source), set(), set())
     prefix, before = _STAGES[kind]
+    if not any(name.startswith(prefix) for name in source):
+        prefix = f"{_WRAPPER}{prefix}"
     places = {index: index for index in range(before)}
     after = before
     for have, want in zip(old, new, strict=True):

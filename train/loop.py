@@ -77,9 +77,11 @@ class Training:
         """
         files, notes = find_safetensors(source), []
         for kind, network in self.system.parts().items():
-            if kind == "refiner" and kind not in files and self._see_as_rectifier(files.get("rectifier"), network):
-                notes.append("refiner: starts with the features of the rectifier")
-                continue
+            if kind == "refiner" and kind not in files and "rectifier" in files:
+                seen = self._see_as_rectifier(files["rectifier"], network)
+                if seen:
+                    notes.append("; ".join(["refiner: starts with the features of the rectifier", *seen.notes()]))
+                    continue
             if kind not in files:
                 notes.append(f"{kind}: starts fresh, {source} holds none")
                 continue
@@ -96,15 +98,15 @@ class Training:
             for note in notes:
                 complain(note)
 
-    def _see_as_rectifier(self, file: WeightFile | None, network: nn.Module) -> bool:
-        """Give a refiner the rectifier's features, if there is one of its shape but for residual blocks; it corrects
-        nothing at first."""
-        tensors = self._fitted(file, "refiner").tensors if file else {}
-        if not same_shapes(tensors, network.state_dict()):
-            return False
-        network.load_state_dict(tensors)
+    def _see_as_rectifier(self, file: WeightFile, network: nn.Module) -> Carried | None:
+        """Give a refiner the rectifier's features, if that is of its shape but for residual blocks; it corrects nothing
+        at first."""
+        fitted = self._fitted(file, "refiner")
+        if not same_shapes(fitted.tensors, network.state_dict()):
+            return None
+        network.load_state_dict(fitted.tensors)
         network.reset_to_identity()
-        return True
+        return fitted
 
     def _load(self, file: WeightFile, kind: str, network: nn.Module) -> tuple[set[str], str]:
         """Put weights into a network; returns the names of the tensors that are fresh, whole or partly, and a note."""
@@ -117,12 +119,8 @@ class Training:
             network.load_state_dict(tensors)
         except RuntimeError as error:
             raise ValueError(f"{file.path}: does not fit the configuration: {error}") from error
-        notes = [describe(old, new)]
-        if fitted.added:
-            notes.append("more residual blocks, which start as the identity")
-        if fitted.dropped:
-            notes.append("fewer residual blocks, the last ones of their stages are left out")
-        return fresh | fitted.added, "; ".join(notes)
+        whole = not (fitted.added or fitted.dropped)
+        return fresh | fitted.added, "; ".join([describe(old, new, whole), *fitted.notes()])
 
     def _fitted(self, file: WeightFile, kind: str) -> Carried:
         """The tensors of a file for a network of the system, with as many residual blocks."""
@@ -133,16 +131,25 @@ class Training:
         """Go on from the checkpoint of the run.
 
         Raises:
-            FileNotFoundError, ValueError: none there, or one of networks that the configuration does not describe.
+            FileNotFoundError, ValueError: none there, one of networks that the configuration does not describe, or one
+                of after its last step.
         """
         tensors, notes = checkpoint.read(self.out / checkpoint.FILE)
         # Rebuilt, so that settings which are newer than the state have their defaults.
         before, now = config_from(notes["config"]), self.config
         changed = [key for key in SHAPING if getattr(before, key) != getattr(now, key)]
+        if before.sampling.height != now.sampling.height:
+            changed.append("sampling.height")
+        if (before.carried_rate == 1) != (now.carried_rate == 1):  # the optimiser's groups are others with it
+            changed.append("carried_rate")
         if changed:
             raise ValueError(
                 f"{self.out}: its state is of a run with another {', '.join(changed)}; to train on with that, start a "
                 f"new run with init={self.out}"
+            )
+        if now.steps < notes["step"]:
+            raise ValueError(
+                f"{self.out}: its state is of step {notes['step']}, after the last one of steps={now.steps}"
             )
         self._carried = frozenset(notes.get("carried", ()))
         self.system.inherited = self.average.inherited = notes.get("inherited", {})
@@ -168,7 +175,7 @@ class Training:
         Of several processes the first one writes, evaluates and shows; the others only take the steps with it.
         """
         config = self.config
-        stop = config.steps if until is None else min(until, config.steps)
+        start, stop = self.step, config.steps if until is None else min(until, config.steps)
         distributed.barrier()  # nobody writes before all have looked whether the folder holds a run
         first = distributed.rank() == 0
         dataset = BatchDataset(
@@ -193,7 +200,9 @@ class Training:
                     witness.see(losses, stopping)
                 if stopping:
                     return
-        if first:
+        if first and self.step == config.steps == start:
+            complain(f"{self.out}: all {config.steps} steps are taken; steps=... goes on to another end")
+        elif first:
             self.save()
 
     def take_step(self, batch: Batch) -> dict[str, float]:
@@ -254,8 +263,7 @@ class _Witness:
         self._training, config = training, training.config
         self._validation = Validation(config)
         training.out.mkdir(parents=True, exist_ok=True)
-        settings = yaml.safe_dump(plain(as_tree(config)), sort_keys=False)
-        (training.out / "config.yaml").write_text(settings, encoding="utf-8")
+        self._described = False
         self._log = _Log(training.out, training.step)
         self._bar = tqdm(total=config.steps, initial=training.step, unit="step", smoothing=0.05, disable=None)
         self._saved = time.monotonic()
@@ -271,6 +279,10 @@ class _Witness:
         """After each step."""
         training = self._training
         config, step = training.config, training.step
+        if not self._described:  # not before: settings that a run cannot go on with must not replace those it has
+            settings = yaml.safe_dump(plain(as_tree(config)), sort_keys=False)
+            write_text(training.out / "config.yaml", settings)
+            self._described = True
         self._bar.update()
         self._bar.set_postfix(losses, refresh=False)
         self._log.losses(step, losses, training.rate(), config.batch_size)

@@ -46,8 +46,8 @@ def _config(args: argparse.Namespace) -> Config:
     if args.resume:
         settings = [args.config, *args.settings] if args.config else []
         for setting in settings:
-            if "=" not in setting or setting.startswith("out="):
-                raise ConfigError(f"--resume takes the run's own configuration and folder; remove {setting!r}")
+            if "=" not in setting or setting.startswith(("out=", "init=")):
+                raise ConfigError(f"--resume takes the run's own configuration, folder and weights; remove {setting!r}")
         saved = Path(args.resume) / "config.yaml"
         if not saved.is_file():
             raise FileNotFoundError(f"{args.resume}: not the folder of a run, it has no config.yaml")

@@ -14,11 +14,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, get_worker_info
+from torch.utils.data import DataLoader, Dataset
 
 from data.augment import Augmentation
 from data.quads import QUADS, read_quads
 from data.reader import LmdbReader, find_lmdbs
+from data.slots import AHEAD, Empty, Lent, Slots, fresh
 from data.synth.geometry import WordGeometry, control_points
 from recognizer.charset import ASCII94, Charset
 from recognizer.network import RecognizerConfig
@@ -31,7 +32,8 @@ SOURCE_AREA = 64 * 192
 """Most pixels of a crop in a batch; at the recogniser's 32 rows, more would only be sampled over."""
 MAX_SIDE = 512
 LEAST_SHARED = 1 << 17
-"""Bytes of a tensor that a worker hands over in shared memory."""
+"""Bytes of a tensor outside of a slot that a worker hands over in shared memory of its own."""
+NOTHING = torch.empty(0, dtype=torch.uint8)
 OUTLINE = 9
 """Points along the top and along the bottom edge of an annotated word's outline."""
 
@@ -270,13 +272,17 @@ class BatchDataset(Dataset[Batch]):
         self.charset = Charset(view.charset)
 
     def __getitem__(self, step: int) -> Batch:
+        return self.batch(step)
+
+    def batch(self, step: int, empty: Empty = fresh) -> Batch:
+        """Batch number ``step``, its pictures in memory that ``empty`` gives."""
         places = [
             (number, position)
             for number, count in enumerate(self.counts)
             for position in range(step * count, (step + 1) * count)
         ]
         which, parts = self.part
-        return collate([self._sample(*place) for place in places[which::parts]], self.view)
+        return collate([self._sample(*place) for place in places[which::parts]], self.view, empty)
 
     def _sample(self, number: int, position: int) -> Sample:
         data, augmentation = self.sets[number], self.augmentations[number]
@@ -298,9 +304,14 @@ class BatchDataset(Dataset[Batch]):
         image, outline = augmentation(sample.image, rng, sample.outline)
         return Sample(fit(image), sample.label, None, outline)
 
+    def most_bytes(self) -> int:
+        """That the pictures of a batch may take."""
+        sides = [side for side in (self.view.thumbnail, self.view.larger) if side]
+        return 3 * sum(self.counts) * (SOURCE_AREA + sum(width * height for width, height in sides)) + (1 << 12)
 
-def collate(samples: Sequence[Sample], view: View) -> Batch:
-    """Pack prepared samples."""
+
+def collate(samples: Sequence[Sample], view: View, empty: Empty = fresh) -> Batch:
+    """Pack prepared samples, their pictures in memory that ``empty`` gives."""
     points = np.full((len(samples), view.rows * view.cols, 2), np.nan, np.float32)
     known = [index for index, s in enumerate(samples) if s.geometry]
     if known:
@@ -309,9 +320,9 @@ def collate(samples: Sequence[Sample], view: View) -> Batch:
     for outline, s in zip(outlines, samples, strict=True):
         outline[...] = np.nan if s.outline is None else s.outline
     return Batch(
-        _pictures(samples, view.thumbnail),
-        _pictures(samples, view.larger),
-        _packed([s.image for s in samples]),
+        _pictures(samples, view.thumbnail, empty),
+        _pictures(samples, view.larger, empty),
+        _packed([s.image for s in samples], empty),
         torch.from_numpy(np.array([s.image.shape[1::-1] for s in samples])),
         [s.label for s in samples],
         torch.from_numpy(points),
@@ -320,22 +331,21 @@ def collate(samples: Sequence[Sample], view: View) -> Batch:
     )
 
 
-def _packed(images: Sequence[NDArray[np.uint8]]) -> Tensor:
-    """All pixels in one row; in a worker in shared memory at once, where they would be copied to be handed over."""
-    count = sum(image.size for image in images)
-    if get_worker_info() is None:
-        row = torch.empty(count, dtype=torch.uint8)
-    else:
-        row = torch.empty(0, dtype=torch.uint8).set_(torch.UntypedStorage._new_shared(count))
-    np.concatenate([image.ravel() for image in images], out=row.numpy())
-    return row
+def _packed(images: Sequence[NDArray[np.uint8]], empty: Empty) -> Tensor:
+    """All pixels in one row."""
+    row = empty((sum(image.size for image in images),))
+    np.concatenate([image.ravel() for image in images], out=row)
+    return torch.from_numpy(row)
 
 
-def _pictures(samples: Sequence[Sample], size: tuple[int, int] | None) -> Tensor:
+def _pictures(samples: Sequence[Sample], size: tuple[int, int] | None, empty: Empty) -> Tensor:
     """(N, 3, height, width) uint8; (N, 3, 0, 0) of no size."""
     if size is None:
         return torch.empty(len(samples), 3, 0, 0, dtype=torch.uint8)
-    return torch.from_numpy(np.stack([thumbnail(s.image, size) for s in samples])).permute(0, 3, 1, 2)
+    pictures = empty((len(samples), *size[::-1], 3))
+    for picture, sample in zip(pictures, samples, strict=True):
+        picture[...] = thumbnail(sample.image, size)
+    return torch.from_numpy(pictures).permute(0, 3, 1, 2)
 
 
 def training_loader(dataset: BatchDataset, start: int, stop: int, workers: int) -> Iterator[Batch]:
@@ -347,31 +357,39 @@ def training_loader(dataset: BatchDataset, start: int, stop: int, workers: int) 
         ValueError: there is nothing to train on.
     """
     cv2.setNumThreads(1)
+    slots = Slots(workers, dataset.most_bytes()) if workers else None
     loader = DataLoader(
-        _Told(dataset),
+        _Told(dataset, slots),
         batch_size=None,
         sampler=range(start, stop),
         num_workers=workers,
         worker_init_fn=_single_thread if workers else None,
-        prefetch_factor=4 if workers else None,
+        prefetch_factor=AHEAD if workers else None,
         # Else the loader draws from the global generator at its start, and a resumed run from then on differs.
         generator=torch.Generator(),
     )
-    for batch in loader:
-        if isinstance(batch, ValueError):
-            raise batch
-        yield batch
+    for handed in loader:
+        if isinstance(handed, ValueError):
+            raise handed
+        batch, lent = handed
+        yield replace(batch, **slots.received(lent)) if slots else batch
 
 
-class _Told(Dataset["Batch | ValueError"]):
-    """Batches, or why there is none: an error that a worker raises would come with its traceback as text."""
+class _Told(Dataset["tuple[Batch, Lent | None] | ValueError"]):
+    """Batches, of which slots may hold a part, or why there is none: an error that a worker raises would come with its
+    traceback as text."""
 
-    def __init__(self, dataset: BatchDataset) -> None:
-        self._dataset = dataset
+    def __init__(self, dataset: BatchDataset, slots: Slots | None) -> None:
+        self._dataset, self._slots = dataset, slots
 
-    def __getitem__(self, step: int) -> Batch | ValueError:
+    def __getitem__(self, step: int) -> tuple[Batch, Lent | None] | ValueError:
         try:
-            return self._dataset[step]
+            if self._slots is None:
+                return self._dataset[step], None
+            slot = self._slots.slot()
+            batch = self._dataset.batch(step, slot.empty)
+            lent = slot.lend(vars(batch))
+            return replace(batch, **dict.fromkeys(lent.tensors, NOTHING)), lent
         except (ValueError, OSError) as error:
             return ValueError(str(error))
 

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 from data.augment import Augmentation
 from data.quads import QUADS, read_quads
 from data.reader import LmdbReader, find_lmdbs
-from data.slots import AHEAD, Empty, Lent, Slots, fresh
+from data.slots import AHEAD, Empty, Lent, Slots
 from data.synth.geometry import WordGeometry, control_points
 from recognizer.charset import ASCII94, Charset
 from recognizer.network import RecognizerConfig
@@ -30,6 +30,8 @@ from rectify.shape import resize, thumbnail
 
 SOURCE_AREA = 64 * 192
 """Most pixels of a crop in a batch; at the recogniser's 32 rows, more would only be sampled over."""
+ROUNDING = 1.03
+"""By how much the rounded sides of rendered crops may go beyond that."""
 MAX_SIDE = 512
 LEAST_SHARED = 1 << 17
 """Bytes of a tensor outside of a slot that a worker hands over in shared memory of its own."""
@@ -234,11 +236,11 @@ class SampleSet:
 
 
 def fit(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The crop with at most ``SOURCE_AREA`` pixels and no side above ``MAX_SIDE``, shrunk where it has more."""
+    """The crop with about ``SOURCE_AREA`` pixels at most and no side above ``MAX_SIDE``, shrunk where it has more."""
     height, width = image.shape[:2]
-    scale = min(1.0, (SOURCE_AREA / (height * width)) ** 0.5, MAX_SIDE / max(height, width))
-    if scale == 1.0:
+    if height * width <= ROUNDING * SOURCE_AREA and max(height, width) <= MAX_SIDE:
         return np.ascontiguousarray(image)
+    scale = min(1.0, (SOURCE_AREA / (height * width)) ** 0.5, MAX_SIDE / max(height, width))
     return resize(image, (max(1, round(width * scale)), max(1, round(height * scale))))
 
 
@@ -274,8 +276,8 @@ class BatchDataset(Dataset[Batch]):
     def __getitem__(self, step: int) -> Batch:
         return self.batch(step)
 
-    def batch(self, step: int, empty: Empty = fresh) -> Batch:
-        """Batch number ``step``, its pictures in memory that ``empty`` gives."""
+    def batch(self, step: int, empty: Empty = np.empty) -> Batch:
+        """Batch number ``step``, its pictures and points in memory that ``empty`` gives."""
         places = [
             (number, position)
             for number, count in enumerate(self.counts)
@@ -305,18 +307,21 @@ class BatchDataset(Dataset[Batch]):
         return Sample(fit(image), sample.label, None, outline)
 
     def most_bytes(self) -> int:
-        """That the pictures of a batch may take."""
+        """That the pictures and points of a batch may take."""
         sides = [side for side in (self.view.thumbnail, self.view.larger) if side]
-        return 3 * sum(self.counts) * (SOURCE_AREA + sum(width * height for width, height in sides)) + (1 << 12)
+        pixels = ROUNDING * SOURCE_AREA + sum(width * height for width, height in sides)
+        points = self.view.rows * self.view.cols + 2 * OUTLINE
+        return round(sum(self.counts) * (3 * pixels + 8 * points)) + (1 << 12)
 
 
-def collate(samples: Sequence[Sample], view: View, empty: Empty = fresh) -> Batch:
-    """Pack prepared samples, their pictures in memory that ``empty`` gives."""
-    points = np.full((len(samples), view.rows * view.cols, 2), np.nan, np.float32)
+def collate(samples: Sequence[Sample], view: View, empty: Empty = np.empty) -> Batch:
+    """Pack prepared samples, their pictures and points in memory that ``empty`` gives."""
+    points = empty((len(samples), view.rows * view.cols, 2), np.float32)
+    points[...] = np.nan
     known = [index for index, s in enumerate(samples) if s.geometry]
     if known:
         points[known] = control_points([s.geometry for s in samples if s.geometry], view.rows, view.cols)
-    outlines = np.full((len(samples), 2 * OUTLINE, 2), np.nan, np.float32)
+    outlines = empty((len(samples), 2 * OUTLINE, 2), np.float32)
     for outline, s in zip(outlines, samples, strict=True):
         outline[...] = np.nan if s.outline is None else s.outline
     return Batch(
@@ -333,7 +338,7 @@ def collate(samples: Sequence[Sample], view: View, empty: Empty = fresh) -> Batc
 
 def _packed(images: Sequence[NDArray[np.uint8]], empty: Empty) -> Tensor:
     """All pixels in one row."""
-    row = empty((sum(image.size for image in images),))
+    row = empty((sum(image.size for image in images),), np.uint8)
     np.concatenate([image.ravel() for image in images], out=row)
     return torch.from_numpy(row)
 
@@ -342,7 +347,7 @@ def _pictures(samples: Sequence[Sample], size: tuple[int, int] | None, empty: Em
     """(N, 3, height, width) uint8; (N, 3, 0, 0) of no size."""
     if size is None:
         return torch.empty(len(samples), 3, 0, 0, dtype=torch.uint8)
-    pictures = empty((len(samples), *size[::-1], 3))
+    pictures = empty((len(samples), *size[::-1], 3), np.uint8)
     for picture, sample in zip(pictures, samples, strict=True):
         picture[...] = thumbnail(sample.image, size)
     return torch.from_numpy(pictures).permute(0, 3, 1, 2)

@@ -20,13 +20,8 @@ SLOTS = AHEAD + 2
 ALIGNMENT = 64
 """Bytes; where the processor likes arrays to begin."""
 
-Empty = Callable[[Sequence[int]], NDArray[np.uint8]]
-"""Makes an array of a shape, as ``np.empty`` does."""
-
-
-def fresh(shape: Sequence[int]) -> NDArray[np.uint8]:
-    """Memory of its own."""
-    return np.empty(shape, np.uint8)
+Empty = Callable[[Sequence[int], Any], NDArray[Any]]
+"""Makes an array of a shape and a type, as ``np.empty`` does."""
 
 
 class Lent(NamedTuple):
@@ -34,8 +29,8 @@ class Lent(NamedTuple):
 
     worker: int
     slot: int
-    tensors: dict[str, tuple[int, tuple[int, ...], tuple[int, ...]]]
-    """By name, where each begins in the slot, its shape and its strides."""
+    tensors: dict[str, tuple[slice, torch.dtype, tuple[int, ...], tuple[int, ...]]]
+    """By name, the bytes of each in the slot, its type, shape and strides."""
 
 
 class Slots:
@@ -69,7 +64,10 @@ class Slots:
         array = self._memory[lent.worker, lent.slot].numpy()
         weakref.finalize(array, self._taken[lent.worker, lent.slot].zero_).atexit = False
         whole = torch.from_numpy(array)  # and what is made of it keeps the array alive
-        return {name: whole.as_strided(shape, strides, start) for name, (start, shape, strides) in lent.tensors.items()}
+        return {
+            name: whole[place].view(dtype).as_strided(shape, strides)
+            for name, (place, dtype, shape, strides) in lent.tensors.items()
+        }
 
 
 class Slot:
@@ -78,22 +76,21 @@ class Slot:
     def __init__(self, worker: int, number: int, memory: Tensor) -> None:
         self._place, self._memory, self._used = (worker, number), memory, 0
 
-    def empty(self, shape: Sequence[int]) -> NDArray[np.uint8]:
+    def empty(self, shape: Sequence[int], dtype: Any) -> NDArray[Any]:
         """An array in the slot, or one of its own where that has no more room."""
-        start, end = self._used, self._used + math.prod(shape)
+        start, end = self._used, self._used + math.prod(shape) * np.dtype(dtype).itemsize
         if end > len(self._memory):
-            return fresh(shape)
+            return np.empty(shape, dtype)
         self._used = -(-end // ALIGNMENT) * ALIGNMENT
-        return self._memory.numpy()[start:end].reshape(shape)
+        return self._memory.numpy()[start:end].view(dtype).reshape(shape)
 
     def lend(self, values: dict[str, Any]) -> Lent:
         """Which of these values lie in the slot."""
-        begin = self._memory.data_ptr()
-        tensors = {
-            name: (value.data_ptr() - begin, tuple(value.shape), value.stride())
-            for name, value in values.items()
-            if isinstance(value, Tensor) and value.numel() and 0 <= value.data_ptr() - begin < self._used
-        }
+        begin, tensors = self._memory.data_ptr(), {}
+        for name, value in values.items():
+            if isinstance(value, Tensor) and value.numel() and 0 <= value.data_ptr() - begin < self._used:
+                place = slice(value.data_ptr() - begin, value.data_ptr() - begin + value.nbytes)
+                tensors[name] = (place, value.dtype, tuple(value.shape), value.stride())
         return Lent(*self._place, tensors)
 
 

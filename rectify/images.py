@@ -38,6 +38,10 @@ _quiet = ProcessWide(partial(_set_log_level, 0), _set_log_level)
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
+_JPEG_FLAGS = cv2.IMREAD_UNCHANGED
+"""How JPEG is decoded, which is 8 bits and opaque: OpenCV from 4.10 on gives what is wanted in one step."""
+if hasattr(cv2, "IMREAD_COLOR_RGB"):
+    _JPEG_FLAGS = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
 _TIFF = (b"II*\0", b"MM\0*")
 _BIG_TIFF = (b"II+\0", b"MM\0+")
 _TIFF_WIDTH, _TIFF_HEIGHT = 0x0100, 0x0101
@@ -78,7 +82,7 @@ def read_image(source: str | Path | bytes, name: str = "image", most: int = MAX_
         name = str(source)
     try:
         data = source if isinstance(source, bytes) else Path(source).read_bytes()
-        return _to_rgb(_decode(data, most))
+        return _decode(data, most)
     except OSError as error:
         raise ImageError(name, error.strerror or str(error)) from None
     except struct.error:
@@ -152,22 +156,24 @@ def _check_size(width: int, height: int, most: int) -> None:
         )
 
 
-def _decode(data: bytes, most: int) -> NDArray[Any]:
-    """Pixels as OpenCV gives them (grey, BGR or BGRA, any dtype), turned upright."""
+def _decode(data: bytes, most: int) -> Image:
+    """RGB pixels, turned upright."""
     if not data:
         raise ValueError("empty file")
     orientation, sizes = _inspect(data)
     for size in sizes:
         _check_size(*size, most)
+    flags = _JPEG_FLAGS if data.startswith(_JPEG) else cv2.IMREAD_UNCHANGED
     try:
         with _quiet:  # what is wrong becomes one line of ours
-            pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+            pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error:  # its own limits on size
         pixels = None
     if pixels is None:
         raise ValueError("not an image, or a damaged one")
     _check_size(pixels.shape[1], pixels.shape[0], most)
-    return _upright(pixels, orientation)
+    pixels = _upright(pixels, orientation)
+    return _to_rgb(pixels) if flags == cv2.IMREAD_UNCHANGED else np.ascontiguousarray(pixels)
 
 
 def _inspect(data: bytes) -> tuple[int, list[tuple[int, int]]]:
@@ -301,6 +307,7 @@ def _upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
 
 
 def _to_rgb(pixels: NDArray[Any]) -> Image:
+    """RGB from what OpenCV gives: grey, BGR or BGRA, of any dtype."""
     if pixels.dtype == np.uint16:
         pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
     if pixels.dtype != np.uint8:

@@ -188,12 +188,7 @@ def _inspect(data: bytes) -> tuple[int, list[tuple[int, int]]]:
             elif kind == b"eXIf":
                 exif = content
     elif data.startswith(_JPEG):
-        for marker, start, end in _jpeg_segments(data):
-            if marker in _JPEG_FRAMES:
-                height, width = struct.unpack_from(">xHH", data[start:end])
-                sizes.append((width, height))
-            elif marker == 0xE1 and data.startswith(b"Exif\0\0", start, end):
-                exif = data[start + 6 : end]
+        exif = _inspect_jpeg(data, sizes)
     elif data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         chunks = dict(_riff_chunks(data))
         sizes.append(_webp_size(chunks))
@@ -233,9 +228,10 @@ def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     raise ValueError("truncated PNG")
 
 
-def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """(marker, start, end) of each segment's content before the picture's scan, whose end mark is verified."""
-    start, last = 2, len(data) - 4
+def _inspect_jpeg(data: bytes, sizes: list[tuple[int, int]]) -> bytes:
+    """EXIF block of a JPEG, and its sizes appended; the end mark of its scan is verified. For each picture that is
+    read, in a loop of few and plain steps."""
+    exif, start, last = b"", 2, len(data) - 4
     while start <= last:
         if data[start] != 0xFF:
             raise ValueError("damaged JPEG (no marker where one must be)")
@@ -243,12 +239,16 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
         if marker == 0xFF:  # a fill byte
             start += 1
             continue
-        if marker == 0xDA:
+        if marker == 0xDA:  # the scan begins
             if data.rfind(b"\xff\xd9", start) < 0:
                 break
-            return
+            return exif
         end = start + 2 + (data[start + 2] << 8 | data[start + 3])
-        yield marker, start + 4, end
+        if marker in _JPEG_FRAMES:
+            height, width = struct.unpack_from(">xHH", data[start + 4 : end])
+            sizes.append((width, height))
+        elif marker == 0xE1 and data.startswith(b"Exif\0\0", start + 4, end):
+            exif = data[start + 10 : end]
         start = end
     raise ValueError("truncated JPEG")
 

@@ -19,7 +19,7 @@ CANDIDATES = 12
 """Texts weighed for a word, from each look at it."""
 LEAST = -60.0
 """Logarithm of a probability that is as good as none."""
-FAR = 8.0
+FAR = 6.0
 """Logarithm of how many times less probable than the best one a text may be seen to be; the language does not make up
 for more, and is not asked about it."""
 

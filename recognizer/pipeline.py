@@ -222,22 +222,44 @@ class Pipeline:
         return readings
 
     def _read_builtin(self, images: Sequence[Image], lexicons: Sequence[Lexicon] | None) -> list[CropReading]:
-        places = self._locate(images)
-        found: dict[int, tuple[Reading, Image]] = {}
-        for indices, flats in self._flatten(images, places):
-            known = None if lexicons is None else [lexicons[places.owners[index]] for index in indices]
-            found.update(zip(indices, zip(self.recognizer.read(flats, known), flats, strict=True), strict=True))
-        best: dict[int, int] = {}
-        for index, owner in enumerate(places.owners.tolist()):
-            if owner not in best or _preferred(found[index][0], found[best[owner]][0]):
-                best[owner] = index
+        places = self._one_each(images, self._locate(images), lexicons)
+        found = self._read_places(images, places, lexicons, self.recognizer.read)
         rectified = self.rectifier is not None
         readings = []
-        for image, index in zip(images, best.values(), strict=True):
-            (reading, crop), points = found[index], places.points[index]
+        for image, points, (reading, crop) in zip(images, places.points, found, strict=True):
             place = rectified, points, places.rows, places.cols
             readings.append(CropReading(reading.text, reading.confidence, *place, image.shape[1::-1], crop))
         return readings
+
+    def _read_places(
+        self,
+        images: Sequence[Image],
+        places: Places,
+        lexicons: Sequence[Lexicon] | None,
+        read: Callable[[NDArray[np.uint8], Sequence[Lexicon] | None], list[Reading]],
+    ) -> list[tuple[Reading, Image]]:
+        """What each place reads, and the flat word there."""
+        found: dict[int, tuple[Reading, Image]] = {}
+        for indices, flats in self._flatten(images, places):
+            known = None if lexicons is None else [lexicons[places.owners[index]] for index in indices]
+            found.update(zip(indices, zip(read(flats, known), flats, strict=True), strict=True))
+        return [found[index] for index in range(len(places.owners))]
+
+    def _one_each(self, images: Sequence[Image], places: Places, lexicons: Sequence[Lexicon] | None) -> Places:
+        """One place a crop, in their order: of several the one where a glance is surest."""
+        counts = np.bincount(places.owners, minlength=len(images))
+        asked = np.flatnonzero(counts[places.owners] > 1)
+        if not len(asked):
+            return places
+        several = places._replace(owners=places.owners[asked], points=places.points[asked])
+        glances = self._read_places(images, several, lexicons, self.recognizer.glance)
+        best: dict[int, tuple[Reading, int]] = {}
+        for owner, place, (reading, _) in zip(several.owners.tolist(), asked.tolist(), glances, strict=True):
+            if owner not in best or _preferred(reading, best[owner][0]):
+                best[owner] = reading, place
+        kept = np.array([best[owner][1] if owner in best else place for place, owner in enumerate(places.owners)])
+        kept = np.unique(kept)  # by the order of their crops
+        return places._replace(owners=places.owners[kept], points=places.points[kept])
 
     def _locate(self, images: Sequence[Image]) -> Places:
         """Where words may lie: one place a crop, in their order.

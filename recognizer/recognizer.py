@@ -227,6 +227,15 @@ class Recognizer:
             return self._read_flat(self._stacked(images), known)
         return self._read_prepared(images, self.preparation, known)
 
+    def glance(self, images: NDArray[np.uint8], lexicons: Sequence[Lexicon] | None = None) -> list[Reading]:
+        """What the CTC head reads, in a part of the time of ``read``: enough to tell which of several pictures shows a
+        word.
+
+        Args:
+            images, lexicons: as ``read`` takes them, of this project's own networks.
+        """
+        return self._readings(self._outputs(images)[0], lexicons)
+
     def _stacked(self, images: NDArray[np.uint8] | Sequence[Image]) -> NDArray[np.uint8]:
         try:
             return np.asarray(images)

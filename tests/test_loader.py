@@ -26,6 +26,7 @@ from data.loader import (
     training_loader,
 )
 from data.reader import LmdbReader, find_lmdbs
+from data.slots import SLOTS
 from data.writer import LmdbWriter
 from recognizer.charset import ASCII94
 from rectify.conventions import to_normalized, to_pixels
@@ -57,6 +58,14 @@ def test_workers_give_the_batches_in_order(synthetic: Path) -> None:
     batches = list(training_loader(dataset, 2, 6, workers=2))
     assert len(batches) == 4
     assert all(same(batch, dataset[step]) for step, batch in enumerate(batches, start=2))
+
+
+def test_batches_that_are_kept_stay_as_they_were(synthetic: Path) -> None:
+    """More of them than a worker has slots to hand over in."""
+    dataset = BatchDataset({"words": Source((str(synthetic),))}, 4, VIEW, seed=3)
+    for step, batch in enumerate(list(training_loader(dataset, 0, 2 * SLOTS, workers=1))):
+        assert torch.equal(batch.pixels, dataset[step].pixels)
+        assert torch.equal(batch.thumbnails, dataset[step].thumbnails)
 
 
 def test_a_larger_view_only_for_a_refiner(synthetic: Path) -> None:

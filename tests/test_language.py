@@ -225,4 +225,7 @@ def test_a_held_back_word_answers_by_the_weighing() -> None:
     assert word.answer(Weighing(0.5, 0.0, 0.0))[1] is False
     assert word.answer(Weighing(0.5, 1.5, 0.0))[1] is True
     assert word.answer(Weighing(0.5, 9.0, 0.0))[1] is False  # the first look's choice decides
+    assert word.answer(Weighing(0.5, 9.0, 0.0), decided=1.1)[1] is True
     assert Word([], (0.95, True)).answer(Weighing(0.5, 0.0, 0.0)) == (0.95, True)
+    assert [Word(those).is_looked_at_again(0.5) for those in ([], [(choice, [])], word.choices)] == [False, True, False]
+    assert word.is_looked_at_again(1.1)

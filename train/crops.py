@@ -76,11 +76,15 @@ class Crop:
     error: str | None = None
 
 
-def held_back(reader: Reader) -> Iterator[Crop]:
+def held_back(reader: Reader, every: int = HOLD_OUT) -> Iterator[Crop]:
     """The samples that the trainings leave out, those whose labels keep nothing excepted; with a progress bar, and bad
-    ones named on stderr."""
+    ones named on stderr.
+
+    Args:
+        every: 1 for sets that no training sees.
+    """
     with progress(reader.folder.name, len(reader)) as bar:
-        for index in range(0, len(reader), HOLD_OUT):
+        for index in range(0, len(reader), every):
             bar.update(index - bar.n)
             try:
                 label = normalize(reader.label(index))

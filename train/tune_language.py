@@ -1,11 +1,13 @@
 """How much the language should count when words are read: accuracy on held-back training words by its weights.
 
-    python -m train.tune_language WEIGHTS LMDB...
+    python -m train.tune_language WEIGHTS LMDB... [--unseen RENDERED...]
 
 WEIGHTS is what ``export`` or training wrote, or ``shipped``. Every 16th word of the LMDBs is read, those that the
 trainings hold back; never give it a test set. Prints word accuracy in percent (36 characters) for a grid of the
 weights of ``recognizer.language.WEIGHING``, which holds the choice, and with that the expected calibration error of the
-confidences by temperature.
+confidences by temperature. Then, of each set, accuracy by the probability from which the first look decides
+(``recognizer.recognizer.DECIDED``), and how many words are looked at again. Sets after ``--unseen``, rendered with
+fonts that no training sees (``synth --split unseen``), are read whole, for that alone.
 """
 
 from __future__ import annotations
@@ -13,15 +15,16 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from data.loader import find_lmdbs
 from data.reader import LmdbReader
-from recognizer.language import WEIGHING, Choice, LanguageModel, Weighing
+from recognizer.language import WEIGHING, Choice, Weighing
 from recognizer.networks import load_language
 from recognizer.pipeline import Pipeline
 from recognizer.recognizer import BOTH, CERTAIN, DECIDED, LEGIBLE, Recognizer
 from train.calibration import expected_calibration_error
-from train.crops import held_back
+from train.crops import HOLD_OUT, held_back
 from train.metrics import normalize
 from train.output import table
 
@@ -29,6 +32,7 @@ LANGUAGE = (0.0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0)
 LETTER = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5)
 HEARD = (0.0, 1.0, 2.0)
 TEMPERATURES = (0.8, 1.0, 1.2, 1.5, 2.0, 2.5, 3.0)
+DECIDING = (0.0, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 1.0)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -36,24 +40,25 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("weights", metavar="WEIGHTS")
     parser.add_argument("lmdb", nargs="+", metavar="LMDB", help="datasets to train on, or folders of them")
+    parser.add_argument("--unseen", nargs="+", default=[], metavar="LMDB", help="sets that no training sees")
     options = parser.parse_args(argv)
     weights = None if options.weights == "shipped" else options.weights
     try:
-        pipeline, ctc, language = (
-            Pipeline(weights, decoder=BOTH),
-            Recognizer(weights, decoder="ctc"),
-            load_language(weights),
-        )
-        readers = map(LmdbReader, find_lmdbs(options.lmdb))
-        words = [word for reader in readers for word in _words(reader, pipeline, ctc, language)]
+        reads = _Reads(weights)
+        words = [word for folder in find_lmdbs(options.lmdb) for word in reads.words(folder, HOLD_OUT)]
         if not words:
             raise ValueError("no words were held back in these datasets")
+        unseen = {path.name: list(reads.words(path, 1)) for path in find_lmdbs(options.unseen)}
     except (ValueError, OSError) as error:
         parser.error(str(error))
+    _print_weighings(words)
+    for name, those in {"held back": words, **unseen}.items():
+        _print_deciding(name, those)
 
+
+def _print_weighings(words: list[Word]) -> None:
     def accuracy(weighing: Weighing) -> str:
-        right = [word.answer(weighing)[1] for word in words]
-        return f"{100 * sum(right) / len(right):.2f}"
+        return _percent([word.answer(weighing)[1] for word in words])
 
     def calibration(temperature: float) -> str:
         answers = [word.answer(replace(WEIGHING, temperature=temperature)) for word in words]
@@ -68,6 +73,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(f"\n{table(['temperature', 'calibration error'], errors)}")
 
 
+def _print_deciding(name: str, words: list[Word]) -> None:
+    rows = []
+    for decided in DECIDING:
+        accuracy = _percent([word.answer(WEIGHING, decided)[1] for word in words])
+        rows.append([f"{decided:g}", accuracy, _percent([word.is_looked_at_again(decided) for word in words])])
+    print(f"\n{table([f'{name}, decided from', 'accuracy %', 'looked at again %'], rows)}")
+
+
+def _percent(flags: Sequence[bool]) -> str:
+    return f"{100 * sum(flags) / len(flags):.2f}"
+
+
 @dataclass(frozen=True)
 class Word:
     """A held-back word."""
@@ -77,37 +94,47 @@ class Word:
     read: tuple[float, bool] = (0.0, False)
     """How sure it is read without a language, and whether right, where it is not weighed."""
 
-    def answer(self, weighing: Weighing) -> tuple[float, bool]:
-        """How sure the reading is, and whether it is right."""
+    def answer(self, weighing: Weighing, decided: float = DECIDED) -> tuple[float, bool]:
+        """How sure the reading is, and whether it is right, if the first look decides from a probability on."""
         answer = self.read
         for choice, rights in self.choices:
             index, confidence = choice.best(weighing)
             answer = confidence, rights[index]
-            if confidence >= DECIDED:
+            if confidence >= decided:
                 break
         return answer
 
+    def is_looked_at_again(self, decided: float) -> bool:
+        """Whether the first look does not decide, if it does from a probability on."""
+        alone = len(self.choices) == 1  # nothing was legible at the first look
+        return alone or (bool(self.choices) and self.choices[0][0].best(WEIGHING)[1] < decided)
 
-def _words(reader: LmdbReader, pipeline: Pipeline, ctc: Recognizer, language: LanguageModel) -> Iterator[Word]:
-    recognizer = pipeline.recognizer
-    for crop in held_back(reader):
-        assert crop.image is not None
-        reading = pipeline.read(crop.image)
-        flat = reading.crop[None]
-        first = ctc.read(flat)[0]
-        if first.confidence >= CERTAIN or reading.confidence < LEGIBLE:
-            yield Word([], (reading.confidence, normalize(reading.text) == crop.label))
-            continue
-        looks = recognizer.looks(flat)
-        heard, at_first = (tuple(recognizer.charset.encode(one.text)) for one in (reading, first))
-        choices = language.choices(looks[:1], [at_first]) if first.confidence >= LEGIBLE else []
-        choices += language.choices(looks, [heard], choices)
-        yield Word(
-            [
-                (choice, [normalize(recognizer.charset.decode(text)) == crop.label for text in choice.texts])
-                for choice in choices
-            ]
-        )
+
+class _Reads:
+    """What words may read, by each head and the language."""
+
+    def __init__(self, weights: str | None) -> None:
+        self._pipeline, self._ctc = Pipeline(weights, decoder=BOTH), Recognizer(weights, decoder="ctc")
+        self._language = load_language(weights)
+
+    def words(self, folder: Path, every: int) -> Iterator[Word]:
+        """Each ``every``-th one of an LMDB."""
+        recognizer = self._pipeline.recognizer
+        for crop in held_back(LmdbReader(folder), every):
+            assert crop.image is not None
+            reading = self._pipeline.read(crop.image)
+            flat = reading.crop[None]
+            first = self._ctc.read(flat)[0]
+            if first.confidence >= CERTAIN or reading.confidence < LEGIBLE:
+                yield Word([], (reading.confidence, normalize(reading.text) == crop.label))
+                continue
+            looks = recognizer.looks(flat)
+            heard, at_first = (tuple(recognizer.charset.encode(one.text)) for one in (reading, first))
+            choices = self._language.choices(looks[:1], [at_first]) if first.confidence >= LEGIBLE else []
+            choices += self._language.choices(looks, [heard], choices)
+            texts = [[recognizer.charset.decode(text) for text in choice.texts] for choice in choices]
+            rights = [[normalize(text) == crop.label for text in those] for those in texts]
+            yield Word(list(zip(choices, rights, strict=True)))
 
 
 if __name__ == "__main__":

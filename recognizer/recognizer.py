@@ -32,9 +32,9 @@ SURE = 0.9
 alone."""
 CERTAIN = 0.98
 """Confidence of CTC from which the language is not asked."""
-DECIDED = 0.75
+DECIDED = 0.8
 """Probability, by CTC's one look and the language, from which a text is taken. Else the attention head is asked, the
-word is looked at again, and all that is weighed; of one word in seven."""
+word is looked at again, and all that is weighed; of one word in six."""
 LEGIBLE = 0.01
 """Confidence of the heads from which the language network is asked: of nothing seen it would make a word all the same.
 None of the training words below was read."""

@@ -124,7 +124,7 @@ def warp_along(
     scale = np.ones(2)
     if shrink.max() > SHRINK_THRESHOLD:
         whole = part.shape[1::-1]
-        part = _shrunk(part, shrink)
+        part = _shrunk(part, shrink.tolist())
         scale = np.divide(part.shape[1::-1], whole)
     part = np.ascontiguousarray(part)  # OpenCV would copy it for every strip
     result = np.empty((height, width, *image.shape[2:]), np.uint8)
@@ -192,11 +192,14 @@ def _averaged(
     sources = list(images)
     if shrink.max(initial=0) <= SHRINK_THRESHOLD:
         return sources, points
+    shrunk = np.flatnonzero(shrink.max(1) > SHRINK_THRESHOLD)
+    scales = np.empty((len(shrunk), 1, 2))
+    for index, factors, scale in zip(shrunk.tolist(), shrink[shrunk].tolist(), scales, strict=True):
+        sources[index] = _shrunk(images[index], factors, resized)
+        (height, width), (old_height, old_width) = sources[index].shape[:2], images[index].shape[:2]
+        scale[0] = width / old_width, height / old_height
     points = points.copy()
-    for index in np.flatnonzero(shrink.max(1) > SHRINK_THRESHOLD).tolist():
-        sources[index] = _shrunk(images[index], shrink[index], resized)
-        scale = np.divide(sources[index].shape[1::-1], images[index].shape[1::-1])
-        points[index] = (points[index] + 0.5) * scale - 0.5
+    points[shrunk] = (points[shrunk] + 0.5) * scales - 0.5
     return sources, points
 
 
@@ -211,7 +214,7 @@ def _shrink_factors(coarse: Points, size: tuple[int, int]) -> NDArray[np.float64
     return np.sqrt(squares / (COARSE * (COARSE - 1)))
 
 
-def _shrunk(image: NDArray[np.uint8], factors: NDArray[np.float64], resized: Resize = resize) -> NDArray[np.uint8]:
+def _shrunk(image: NDArray[np.uint8], factors: Sequence[float], resized: Resize = resize) -> NDArray[np.uint8]:
     """The image averaged down by the factors above the threshold."""
     height, width = image.shape[:2]
     new_width, new_height = (

@@ -311,7 +311,8 @@ class BatchDataset(Dataset[Batch]):
         sides = [side for side in (self.view.thumbnail, self.view.larger) if side]
         pixels = ROUNDING * SOURCE_AREA + sum(width * height for width, height in sides)
         points = self.view.rows * self.view.cols + 2 * OUTLINE
-        return round(sum(self.counts) * (3 * pixels + 8 * points)) + (1 << 12)
+        samples = -(-sum(self.counts) // self.part[1])
+        return round(samples * (3 * pixels + 8 * points)) + (1 << 12)
 
 
 def collate(samples: Sequence[Sample], view: View, empty: Empty = np.empty) -> Batch:

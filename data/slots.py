@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
-AHEAD = 4
+AHEAD = 2
 """Batches that each worker prepares ahead."""
 SLOTS = AHEAD + 2
 """Of each worker: one is filled and one is used while the others wait."""
@@ -40,10 +40,14 @@ class Slots:
 
     Args:
         workers: processes that fill them.
-        size: bytes of a part. Pages that are never filled take no memory.
+        size: bytes of a part.
+
+    Raises:
+        ValueError: the system has not so much shared memory.
     """
 
     def __init__(self, workers: int, size: int) -> None:
+        size = -(-size // ALIGNMENT) * ALIGNMENT
         self._memory = _shared(workers * SLOTS * size).view(workers, SLOTS, size)
         self._taken = _shared(workers * SLOTS).view(workers, SLOTS)
 
@@ -96,4 +100,10 @@ class Slot:
 
 def _shared(size: int) -> Tensor:
     """Bytes, zero, that other processes see, too."""
-    return torch.empty(0, dtype=torch.uint8).set_(torch.UntypedStorage._new_shared(size))
+    try:
+        return torch.empty(0, dtype=torch.uint8).set_(torch.UntypedStorage._new_shared(size))
+    except RuntimeError:
+        raise ValueError(
+            f"no room for batches in shared memory, {size >> 20} MB: give it more (docker run --shm-size=1g), or set "
+            "fewer workers, or workers=0"
+        ) from None

@@ -15,7 +15,7 @@ from rectify.engine import Engine
 
 END = 0
 """Class of what stands before a text's first letter and after its last; class 1 + i is the i-th character."""
-CANDIDATES = 12
+CANDIDATES = 10
 """Texts weighed for a word, from each look at it."""
 LEAST = -60.0
 """Logarithm of a probability that is as good as none."""

@@ -25,7 +25,7 @@ from rectify.warp import warp_batch
 from rectify.weights_io import find_weights
 
 SIDES = (0, 1, 3)
-"""Quarter turns to the left after which a tall crop is read: three readings tell more than its shape alone."""
+"""Quarter turns to the left after which a tall crop is glanced at: three glances tell more than its shape alone."""
 
 
 class Places(NamedTuple):
@@ -73,8 +73,8 @@ class Pipeline:
         decoder: of the built-in recogniser, see ``Recognizer``.
         lexicon: words that a text can be, for the built-in recogniser.
         any_rotation: True for crops that may be turned by any angle, upside down included, see ``Rectifier``. Without
-            it only tall crops are taken for turned ones; the built-in recogniser reads those upright and along either
-            side, and keeps the surest text.
+            it only tall crops are taken for turned ones; the built-in recogniser glances at those upright and along
+            either side with its CTC head, and reads them the way that this is surest of.
         engine: who reads, instead of the built-in recogniser: a name in ``engines.ENGINES``, or any callable that
             takes RGB crops (H, W, 3) uint8 and returns a (text, confidence) for each.
         framing: how words are cut out for another engine. None takes what suits it, see ``engines.framing_for``.

@@ -32,17 +32,17 @@ SURE = 0.9
 alone."""
 CERTAIN = 0.98
 """Confidence of CTC from which the language is not asked."""
-DECIDED = 0.8
+DECIDED = 0.7
 """Probability, by CTC's one look and the language, from which a text is taken. Else the attention head is asked, the
-word is looked at again, and all that is weighed; of one word in six."""
+word is looked at again, and all that is weighed; of one word in eight."""
 LEGIBLE = 0.01
 """Confidence of the heads from which the language network is asked: of nothing seen it would make a word all the same.
 None of the training words below was read."""
 
 WIDTHS = (0.75, 1.5)
-"""How many times as wide a word is looked at again where the heads are not sure, before the language is asked."""
+"""How many times as wide a word is looked at again where its first look and the language do not decide."""
 LANGUAGE = "language"
-"""Name of the decoder that weighs how likely texts are as such where the heads are not sure."""
+"""Name of the decoder that weighs how likely texts are as such where CTC is not certain."""
 CTC_NAMES = {"ctc": "greedy", "ctc-beam": "beam"}
 """What decoders are called besides what ``recognizer.ctc`` calls them."""
 AUTO = "auto"
@@ -74,12 +74,12 @@ class Recognizer:
         threads: of the network.
         decoder: ``ctc`` or ``ctc-beam`` (which ``greedy`` and ``beam`` mean, too) for the CTC head, ``attention`` or
             ``attention-beam`` for the attention head, ``both`` for the more certain of the two where the first is not
-            sure by itself, read greedily; ``language`` for the same, or ``ctc`` of weights with one head, and where
-            that is not sure either the most likely of the texts near by (see ``language.LanguageModel``). Imported
-            weights with an attention head know only ``ctc``. ``auto`` is ``language`` where there is a language network
-            for these characters, shipped or beside the weights, else ``both`` where the weights have two heads, else
-            ``ctc``. ``attention-beam``, and the attention head with a lexicon, need a file ``spelling`` beside exported
-            weights.
+            sure by itself, read greedily; ``language`` for CTC and, where that is not certain, the most likely of the
+            texts near by (see ``language.LanguageModel``); the attention head, if there is one, is asked as well where
+            the first look at the word does not decide. Imported weights with an attention head know only ``ctc``.
+            ``auto`` is ``language`` where there is a language network for these characters, shipped or beside the
+            weights, else ``both`` where the weights have two heads, else ``ctc``. ``attention-beam``, and the attention
+            head with a lexicon, need a file ``spelling`` beside exported weights.
         lexicon: words that a text can be. Of these the CTC head's most probable one is read (see
             ``Lexicon.read_ctc``); the attention head chooses among the eight most probable ones, and with both heads,
             where the first is not sure, the product of the two probabilities does, if there is a file ``spelling``.
@@ -227,14 +227,18 @@ class Recognizer:
             return self._read_flat(self._stacked(images), known)
         return self._read_prepared(images, self.preparation, known)
 
-    def glance(self, images: NDArray[np.uint8], lexicons: Sequence[Lexicon] | None = None) -> list[Reading]:
+    def glance(
+        self, images: NDArray[np.uint8] | Sequence[Image], lexicons: Sequence[Lexicon] | None = None
+    ) -> list[Reading]:
         """What the CTC head reads, in a part of the time of ``read``: enough to tell which of several pictures shows a
         word.
 
         Args:
             images, lexicons: as ``read`` takes them, of this project's own networks.
         """
-        return self._readings(self._outputs(images)[0], lexicons)
+        if lexicons is None and self._lexicon is not None:
+            lexicons = [self._lexicon] * len(images)
+        return self._readings(self._outputs(self._stacked(images))[0], lexicons)
 
     def _stacked(self, images: NDArray[np.uint8] | Sequence[Image]) -> NDArray[np.uint8]:
         try:

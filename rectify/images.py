@@ -39,7 +39,7 @@ _quiet = ProcessWide(partial(_set_log_level, 0), _set_log_level)
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
 _JPEG_FLAGS = cv2.IMREAD_UNCHANGED
-"""How JPEG is decoded, which is 8 bits and opaque: OpenCV from 4.10 on gives what is wanted in one step."""
+"""How JPEG is decoded, which is 8 bits and opaque: OpenCV from 4.11 on gives what is wanted in one step."""
 if hasattr(cv2, "IMREAD_COLOR_RGB"):
     _JPEG_FLAGS = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
 _TIFF = (b"II*\0", b"MM\0*")

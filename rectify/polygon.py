@@ -150,10 +150,10 @@ def check_polygon(polygon: ArrayLike, size: tuple[int, int], keep_order: bool = 
     if closed and (len(points) % 2 or not (keep_order or _is_lens(points))):
         points = points[:-1]
     counted = f"{len(points)} points" + (" and one that closes it" if closed else "")
+    tip = "; where that one ends an edge, at the tip where the other begins, keep their order" if closed else ""
     if len(points) < 4:
-        raise ValueError(f"{counted}, it takes at least 4")
+        raise ValueError(f"{counted}, it takes at least 4{tip}")
     if len(points) % 2:
-        tip = "; where the last one ends an edge at the tip where the other begins, keep their order" if closed else ""
         raise ValueError(f"{counted}, it takes an even number: half of them run along each edge of the text{tip}")
     # The hull, as a quadrilateral in the wrong order encloses little.
     if cv2.contourArea(cv2.convexHull(points.astype(np.float32))) < MIN_AREA:

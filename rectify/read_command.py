@@ -133,8 +133,8 @@ def build_parser() -> argparse.ArgumentParser:
         choices=DECODERS,
         default="auto",
         help="how the builtin engine reads: by one head (-beam searches longer for its most probable text), by both "
-        "(the more certain one), or by language (both, and where they are not sure the likelier text); auto is the "
-        "last of these that the weights can do (default: %(default)s)",
+        "(the more certain one), or by language (CTC, and where it is not certain the likeliest text by all); auto is "
+        "the last of these that the weights can do (default: %(default)s)",
     )
     add(
         "--lexicon",

@@ -223,7 +223,7 @@ def test_a_held_back_word_answers_by_the_weighing() -> None:
     undecided = Choice([(1,), (1, 2)], np.array([-1.0, -1.0]), np.zeros(2), np.array([False, False]))
     word = Word([(undecided, [False, False]), (choice, [False, True])])
     assert word.answer(Weighing(0.5, 0.0, 0.0))[1] is False
-    assert word.answer(Weighing(0.5, 1.5, 0.0))[1] is True
+    assert word.answer(Weighing(0.5, 1.5, 0.0), decided=0.75)[1] is True
     assert word.answer(Weighing(0.5, 9.0, 0.0))[1] is False  # the first look's choice decides
     assert word.answer(Weighing(0.5, 9.0, 0.0), decided=1.1)[1] is True
     assert Word([], (0.95, True)).answer(Weighing(0.5, 0.0, 0.0)) == (0.95, True)

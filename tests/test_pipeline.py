@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from data.reader import LmdbReader
 from helpers import bars, noise, save_recognizer, save_rectifier
 from recognizer import Pipeline, Recognizer
 from recognizer.lexicon import Lexicon
@@ -14,9 +15,10 @@ from recognizer.pipeline import CropReading
 from recognizer.recognizer import NAMES
 from rectify import read_command
 from rectify.conventions import canonical_points, to_pixels
-from rectify.images import Image
-from rectify.orientation import TURNS
+from rectify.images import Image, read_image
+from rectify.orientation import TURNS, is_tall
 from rectify.rectifier import Rectifier
+from rectify.shape import resize
 
 IDENTITY = canonical_points(5, 5)
 
@@ -222,3 +224,27 @@ def test_nothing_is_made_a_word() -> None:
     """The shipped networks are not sure of what a blank crop shows."""
     for height, width in ((32, 100), (40, 300), (2, 200), (200, 2)):
         assert Pipeline().read(np.full((height, width, 3), 128, np.uint8)).confidence < 0.05
+
+
+def test_shipped_weights_read_a_word_the_same_beside_others(synthetic: Path) -> None:
+    """Uncertain ones, too, of which all networks are asked."""
+    rng = np.random.default_rng(0)
+    reader = LmdbReader(synthetic)
+    crops = [read_image(reader.image_bytes(index)) for index in range(len(reader))]
+    noisy = [np.clip(crop + rng.normal(0, 60, crop.shape), 0, 255).astype(np.uint8) for crop in crops]
+    images = [resize(crop, (96, 32)) for crop in crops + noisy]
+    pipeline = Pipeline()
+    readings = pipeline(images)
+    assert any(reading.confidence < 0.5 for reading in readings)
+    for image, reading in zip(images, readings, strict=True):
+        alone = pipeline.read(image)
+        assert (alone.text, alone.confidence) == (reading.text, pytest.approx(reading.confidence, abs=1e-5))
+
+
+def test_a_lexicon_tells_the_way_up_whoever_gives_it(synthetic: Path) -> None:
+    reader = LmdbReader(synthetic)
+    labels = [reader.label(index) for index in range(len(reader))]
+    tall = [np.rot90(read_image(reader.image_bytes(index))) for index in range(len(reader))]
+    tall = [image for image in tall if is_tall(image)]
+    own, given = Pipeline(lexicon=labels)(tall), Pipeline()(tall, [labels] * len(tall))
+    assert tall and [reading.text for reading in own] == [reading.text for reading in given]

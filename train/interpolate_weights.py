@@ -75,9 +75,9 @@ def write_interpolated(start: str, run: str, out: Path, mixing: float) -> None:
 
 
 def _differing(start: Mapping[str, Any], run: Mapping[str, Any]) -> list[str]:
-    """What two descriptions of weights differ in; calibration is none of it."""
+    """What two descriptions of weights differ in; calibration is none of it, nor what counts in training alone."""
     keys = dict.fromkeys([*start, *run])
-    return [key for key in keys if key != TEMPERATURE and start.get(key) != run.get(key)]
+    return [key for key in keys if key not in (TEMPERATURE, "dropout") and start.get(key) != run.get(key)]
 
 
 def interpolate(start: Mapping[str, Tensor], run: Mapping[str, Tensor], mixing: float) -> dict[str, Tensor]:

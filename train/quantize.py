@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,12 +31,10 @@ QUANTIZED = {
     "rectifier": ("Conv", "Relu"),
     "refiner": ("Conv", "Relu"),
     "recognizer": ("Conv", "Relu", "Add", "MatMul", "Gemm"),
-    "language": (),
 }
-"""Operators in 8 bits by kind of network, whose activations have ranges that are taken from crops. A Relu becomes part
-of the convolution before it, whose 8 bits are then for positive results alone."""
-DYNAMIC = {"recognizer": ("LSTM",), "language": ("LSTM", "MatMul")}
-"""Those whose activations' ranges are taken anew of each input: ONNX Runtime has LSTMs of this kind only."""
+"""Operators in 8 bits by kind of network. A Relu becomes part of the convolution before it, whose 8 bits are then for
+positive results alone. LSTMs stay as they are: ONNX Runtime quantizes their activations by the range of a whole batch,
+so that a word would read otherwise beside other words."""
 
 TIMED = 128
 """Crops that are read to compare times."""
@@ -63,7 +60,7 @@ class Outcome:
 def quantize(
     weights: str | os.PathLike[str], out: Path, folders: Sequence[str | Path], calibrating: int, judging: int
 ) -> Outcome:
-    """Write a folder of weights whose networks compute in 8 bits, but for the attention head, which is copied.
+    """Write a folder of weights whose networks that look at pictures compute in 8 bits; others are copied.
 
     Args:
         weights: ONNX files of this project as ``export`` writes them, see ``weights_io.find_weights``.
@@ -95,8 +92,8 @@ def quantize(
     partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.partial-", dir=out.parent))
     try:
         for kind, file in files.items():
-            if kind in QUANTIZED:
-                write_quantized(file, partial / f"{kind}.onnx", shown.get(kind, ()))
+            if kind in shown:
+                write_quantized(file, partial / f"{kind}.onnx", shown[kind])
             else:
                 shutil.copyfile(file.path, partial / f"{kind}.onnx")
         outcome = _judge(pipeline, Pipeline(partial), judged)
@@ -123,64 +120,50 @@ def _shown(
     return shown
 
 
-def write_quantized(file: WeightFile, target: Path, pictures: Sequence[NDArray[np.uint8]] = ()) -> None:
-    """A network's ONNX graph with its convolutions, products and LSTMs in 8 bits.
+def write_quantized(file: WeightFile, target: Path, pictures: Sequence[NDArray[np.uint8]]) -> None:
+    """A network's ONNX graph with 8-bit convolutions and products.
 
-    Weights have 7 of the 8 bits, since the sum of two products of 8 bits can overflow on processors without
-    instructions for them (AVX2).
+    The first convolution is left alone: it costs little, and rounds the pictures themselves; and of a localization
+    network the last one, whose results are places. Weights have 7 of the 8 bits, since the sum of two products of 8
+    bits can overflow on processors without instructions for them (AVX2).
 
     Args:
         pictures: (h, w, 3) uint8 that the network is shown; the activations' ranges are taken from them.
     """
     import onnx
     import onnxruntime
-    from onnxruntime.quantization import QuantType, quantize_dynamic
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    onnxruntime.set_default_logger_severity(3)  # errors only: the sessions that calibrate have no option for it
-    model = onnx.load(file.path)
-    quant_pre_process(str(file.path), str(target), skip_symbolic_shape=True)
-    weights = {"per_channel": True, "reduce_range": True, "weight_type": QuantType.QInt8}
-    if file.kind in DYNAMIC:
-        quantize_dynamic(str(target), str(target), op_types_to_quantize=list(DYNAMIC[file.kind]), **weights)
-    if QUANTIZED[file.kind]:
-        _quantize_convolutions(file.kind, target, model.graph.input[0].name, pictures, weights)
-    quantized = onnx.load(target)
-    store_in_half(quantized, [])  # what is left in floating point
-    make_lean(quantized)
-    onnx.helper.set_model_props(quantized, {entry.key: entry.value for entry in model.metadata_props})
-    onnx.save(quantized, target)
-
-
-def _quantize_convolutions(
-    kind: str, target: Path, name: str, pictures: Sequence[NDArray[np.uint8]], weights: Mapping[str, Any]
-) -> None:
-    """Convolutions and what lies between them in 8 bits, in a graph whose input has this name.
-
-    The first convolution is left alone: it costs little, and rounds the pictures themselves; and of a localization
-    network the last one, whose results are places.
-    """
-    import onnx
-    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
-
     class Pictures(CalibrationDataReader):
-        def __init__(self) -> None:
+        def __init__(self, name: str) -> None:
             self._left = iter({name: picture[None]} for picture in pictures)
 
         def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
             return next(self._left, None)
 
+    onnxruntime.set_default_logger_severity(3)  # errors only: the sessions that calibrate have no option for it
+    model = onnx.load(file.path)
+    quant_pre_process(str(file.path), str(target), skip_symbolic_shape=True)
     convolutions = [node.name for node in onnx.load(target).graph.node if node.op_type == "Conv"]
+    left = convolutions[:1] + (convolutions[-1:] if file.kind in ("rectifier", "refiner") else [])
     quantize_static(
         str(target),
         str(target),
-        Pictures(),
+        Pictures(model.graph.input[0].name),
         quant_format=QuantFormat.QDQ,
-        op_types_to_quantize=list(QUANTIZED[kind]),
-        nodes_to_exclude=convolutions[:1] + (convolutions[-1:] if kind in ("rectifier", "refiner") else []),
+        per_channel=True,
+        reduce_range=True,
+        op_types_to_quantize=list(QUANTIZED[file.kind]),
+        nodes_to_exclude=left,
         activation_type=QuantType.QUInt8,
-        **weights,
+        weight_type=QuantType.QInt8,
     )
+    quantized = onnx.load(target)
+    store_in_half(quantized, [])  # what is left in floating point
+    make_lean(quantized)
+    onnx.helper.set_model_props(quantized, {entry.key: entry.value for entry in model.metadata_props})
+    onnx.save(quantized, target)
 
 
 def _files(weights: str | os.PathLike[str]) -> dict[str, WeightFile]:
@@ -200,7 +183,7 @@ def _files(weights: str | os.PathLike[str]) -> dict[str, WeightFile]:
 def _is_quantized(path: Path) -> bool:
     import onnx
 
-    return any(node.op_type in ("QuantizeLinear", "DynamicQuantizeLSTM") for node in onnx.load(path).graph.node)
+    return any(node.op_type == "QuantizeLinear" for node in onnx.load(path).graph.node)
 
 
 def _crops(folders: Sequence[str | Path], count: int) -> Iterator[tuple[Image, str]]:

@@ -22,7 +22,7 @@ from data.reader import LmdbReader
 from recognizer.language import WEIGHING, Choice, Weighing
 from recognizer.networks import load_language
 from recognizer.pipeline import Pipeline
-from recognizer.recognizer import BOTH, CERTAIN, DECIDED, LEGIBLE, Recognizer
+from recognizer.recognizer import ATTENTION, CERTAIN, DECIDED, LEGIBLE, Recognizer
 from train.calibration import expected_calibration_error
 from train.crops import HOLD_OUT, held_back
 from train.metrics import normalize
@@ -48,11 +48,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         words = [word for folder in find_lmdbs(options.lmdb) for word in reads.words(folder, HOLD_OUT)]
         if not words:
             raise ValueError("no words were held back in these datasets")
-        unseen = {path.name: list(reads.words(path, 1)) for path in find_lmdbs(options.unseen)}
+        unseen = [(str(path), list(reads.words(path, 1))) for path in find_lmdbs(options.unseen)]
     except (ValueError, OSError) as error:
         parser.error(str(error))
     _print_weighings(words)
-    for name, those in {"held back": words, **unseen}.items():
+    for name, those in [("held back", words), *unseen]:
         _print_deciding(name, those)
 
 
@@ -82,7 +82,7 @@ def _print_deciding(name: str, words: list[Word]) -> None:
 
 
 def _percent(flags: Sequence[bool]) -> str:
-    return f"{100 * sum(flags) / len(flags):.2f}"
+    return f"{100 * sum(flags) / len(flags):.2f}" if flags else "–"
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class _Reads:
     """What words may read, by each head and the language."""
 
     def __init__(self, weights: str | None) -> None:
-        self._pipeline, self._ctc = Pipeline(weights, decoder=BOTH), Recognizer(weights, decoder="ctc")
+        self._pipeline, self._attention = Pipeline(weights, decoder="ctc"), Recognizer(weights, decoder=ATTENTION)
         self._language = load_language(weights)
 
     def words(self, folder: Path, every: int) -> Iterator[Word]:
@@ -122,14 +122,15 @@ class _Reads:
         recognizer = self._pipeline.recognizer
         for crop in held_back(LmdbReader(folder), every):
             assert crop.image is not None
-            reading = self._pipeline.read(crop.image)
-            flat = reading.crop[None]
-            first = self._ctc.read(flat)[0]
-            if first.confidence >= CERTAIN or reading.confidence < LEGIBLE:
+            first = self._pipeline.read(crop.image)
+            flat = first.crop[None]
+            surest = max(first, self._attention.read(flat)[0], key=lambda one: one.confidence)
+            if first.confidence >= CERTAIN or surest.confidence < LEGIBLE:
+                reading = first if first.confidence >= CERTAIN else surest
                 yield Word([], (reading.confidence, normalize(reading.text) == crop.label))
                 continue
             looks = recognizer.looks(flat)
-            heard, at_first = (tuple(recognizer.charset.encode(one.text)) for one in (reading, first))
+            heard, at_first = (tuple(recognizer.charset.encode(one.text)) for one in (surest, first))
             choices = self._language.choices(looks[:1], [at_first]) if first.confidence >= LEGIBLE else []
             choices += self._language.choices(looks, [heard], choices)
             texts = [[recognizer.charset.decode(text) for text in choice.texts] for choice in choices]

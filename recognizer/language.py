@@ -17,6 +17,8 @@ END = 0
 """Class of what stands before a text's first letter and after its last; class 1 + i is the i-th character."""
 CANDIDATES = 10
 """Texts weighed for a word, from each look at it."""
+TOGETHER = 16
+"""Texts from which a call of the network pays for itself."""
 LEAST = -60.0
 """Logarithm of a probability that is as good as none."""
 FAR = 6.0
@@ -79,10 +81,13 @@ class LanguageModel:
 
     def scores(self, texts: Sequence[Sequence[int]]) -> NDArray[np.float64]:
         """Natural logarithms (N,) of the probabilities of N texts, each classes from 1."""
-        rows = np.full((len(texts), max(1, max(map(len, texts), default=0))), END, np.int64)
-        for row, text in zip(rows, texts, strict=True):
-            row[: len(text)] = text
-        return self._network(rows).sum(1, dtype=np.float64)
+        scores = np.empty(len(texts))
+        for group in _by_length([len(text) for text in texts]):
+            rows = np.full((len(group), max(1, len(texts[group[-1]]))), END, np.int64)
+            for row, place in zip(rows, group, strict=True):
+                row[: len(texts[place])] = texts[place]
+            scores[group] = self._network(rows).sum(1, dtype=np.float64)
+        return scores
 
     def choices(
         self,
@@ -123,6 +128,17 @@ class LanguageModel:
             np.array([own[text] if text in own else next(scores) for text in those])
             for those, own in zip(texts, known, strict=True)
         ]
+
+
+def _by_length(lengths: Sequence[int]) -> list[list[int]]:
+    """Places of texts by rising length, in groups of at least ``TOGETHER``, but for the last one, that end where the
+    length changes: a network that reads all of a group to the length of its longest does little in vain."""
+    groups: list[list[int]] = []
+    for place in sorted(range(len(lengths)), key=lengths.__getitem__):
+        if not groups or (len(groups[-1]) >= TOGETHER and lengths[place] > lengths[groups[-1][-1]]):
+            groups.append([])
+        groups[-1].append(place)
+    return groups
 
 
 def _found(looks: Sequence[NDArray[np.floating]], earlier: Sequence[Choice | None]) -> list[list[Text]]:

@@ -196,6 +196,13 @@ def test_texts_that_are_far_from_what_is_seen_are_not_asked_about() -> None:
     assert set(choice.texts) == {(1, 2), (3, 2), (1, 1, 1)}
 
 
+def test_texts_of_all_lengths_score_as_they_do_alone(exported: Path) -> None:
+    model = load_language(exported)
+    texts = [(1, 2, 3) * (place % 7) + (1,) * (place % 2) for place in range(60)]
+    np.testing.assert_allclose(model.scores(texts), [model.scores([text])[0] for text in texts], rtol=1e-6)
+    assert model.scores([]).shape == (0,)
+
+
 def test_other_characters_have_no_language(exported: Path) -> None:
     with pytest.raises(ValueError, match=r"no language network .*train\.language"):
         Recognizer(exported / "recognizer.onnx", decoder="language")

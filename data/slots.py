@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
-AHEAD = 2
+AHEAD = 4
 """Batches that each worker prepares ahead."""
 SLOTS = AHEAD + 2
 """Of each worker: one is filled and one is used while the others wait."""

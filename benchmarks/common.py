@@ -146,13 +146,9 @@ def _plot(file: Path, name: str, unit: str, medians: Mapping[str, float]) -> Non
 
 def crops(folders: Sequence[str | Path], count: int) -> list[Any]:
     """``count`` decoded crops (H, W, 3) uint8 of each LMDB, spread over it."""
-    import numpy as np
-
     from data.reader import LmdbReader
     from rectify.images import read_image
+    from train.crops import spread
 
-    found = []
-    for reader in map(LmdbReader, folders):
-        places = np.unique(np.linspace(0, len(reader) - 1, min(count, len(reader))).astype(int)).tolist()
-        found += [read_image(reader.image_bytes(place)) for place in places]
-    return found
+    readers = map(LmdbReader, folders)
+    return [read_image(reader.image_bytes(place)) for reader in readers for place in spread(len(reader), count)]

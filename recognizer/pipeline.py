@@ -257,8 +257,8 @@ class Pipeline:
         for owner, place, (reading, _) in zip(several.owners.tolist(), asked.tolist(), glances, strict=True):
             if owner not in best or _preferred(reading, best[owner][0]):
                 best[owner] = reading, place
-        kept = np.array([best[owner][1] if owner in best else place for place, owner in enumerate(places.owners)])
-        kept = np.unique(kept)  # by the order of their crops
+        left = set(asked.tolist()) - {place for _, place in best.values()}
+        kept = [place for place in range(len(places.owners)) if place not in left]
         return places._replace(owners=places.owners[kept], points=places.points[kept])
 
     def _locate(self, images: Sequence[Image]) -> Places:

@@ -188,7 +188,7 @@ def _inspect(data: bytes) -> tuple[int, list[tuple[int, int]]]:
             elif kind == b"eXIf":
                 exif = content
     elif data.startswith(_JPEG):
-        exif = _inspect_jpeg(data, sizes)
+        exif, sizes = _inspect_jpeg(data)
     elif data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         chunks = dict(_riff_chunks(data))
         sizes.append(_webp_size(chunks))
@@ -228,10 +228,11 @@ def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     raise ValueError("truncated PNG")
 
 
-def _inspect_jpeg(data: bytes, sizes: list[tuple[int, int]]) -> bytes:
-    """EXIF block of a JPEG, and its sizes appended; the end mark of its scan is verified. For each picture that is
-    read, in a loop of few and plain steps."""
-    exif, start, last = b"", 2, len(data) - 4
+def _inspect_jpeg(data: bytes) -> tuple[bytes, list[tuple[int, int]]]:
+    """EXIF block of a JPEG, and the sizes that it tells of; the end mark of its scan is verified. For each picture that
+    is read, so in a loop of few and plain steps."""
+    exif, sizes = b"", list[tuple[int, int]]()
+    start, last = 2, len(data) - 4
     while start <= last:
         if data[start] != 0xFF:
             raise ValueError("damaged JPEG (no marker where one must be)")
@@ -242,7 +243,7 @@ def _inspect_jpeg(data: bytes, sizes: list[tuple[int, int]]) -> bytes:
         if marker == 0xDA:  # the scan begins
             if data.rfind(b"\xff\xd9", start) < 0:
                 break
-            return exif
+            return exif, sizes
         end = start + 2 + (data[start + 2] << 8 | data[start + 3])
         if marker in _JPEG_FRAMES:
             height, width = struct.unpack_from(">xHH", data[start + 4 : end])

@@ -34,6 +34,7 @@ Place = Callable[[Points], Points]
 """A map from points (N, 2) of the canonical frame to pixels (N, 2) of an image."""
 
 Resize = Callable[[NDArray[np.uint8], tuple[int, int]], NDArray[np.uint8]]
+"""Brings an image to a size (width, height): ``shape.resize``, or ``shape.quick_resize``."""
 
 
 def warp(

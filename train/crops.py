@@ -76,6 +76,11 @@ class Crop:
     error: str | None = None
 
 
+def spread(length: int, count: int) -> list[int]:
+    """Up to ``count`` places spread evenly over 0 .. length - 1."""
+    return np.unique(np.linspace(0, length - 1, min(count, length)).astype(int)).tolist()
+
+
 def held_back(reader: Reader, every: int = HOLD_OUT) -> Iterator[Crop]:
     """The samples that the trainings leave out, those whose labels keep nothing excepted; with a progress bar, and bad
     ones named on stderr.

@@ -6,6 +6,7 @@ import math
 import string
 import unicodedata
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 import editdistance
 
@@ -101,3 +102,8 @@ class CharacterErrorRate(Metric):
 
     def _count(self, label: str, text: str) -> tuple[float, float]:
         return editdistance.eval(label, text), len(label)
+
+
+def percent(flags: Sequence[bool]) -> float | None:
+    """Of how many of the flags are True; None of none."""
+    return 100 * sum(flags) / len(flags) if flags else None

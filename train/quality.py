@@ -17,6 +17,7 @@ from rectify.framing import LEAST_BEND
 from rectify.strength import bend_strength
 from train.crops import Crop, Image, Reader, batches, read_crop
 from train.letter_errors import LetterErrors, letter_errors
+from train.metrics import percent
 from train.shape_errors import (
     ANNOTATED_SPACE,
     QuadErrors,
@@ -120,9 +121,9 @@ class Quality:
         return QualityFigures(
             samples=self.samples,
             bad=self.bad,
-            fold_over=_percent(self.folds),
+            fold_over=percent(self.folds),
             strength=_median(self.strengths),
-            bent=_percent([strength >= LEAST_BEND for strength in self.strengths]),
+            bent=percent([strength >= LEAST_BEND for strength in self.strengths]),
             outside=_mean(self.outsides),
             words=len(self.words),
             end_point_error=_mean([word.end_point for word in self.words]),
@@ -134,7 +135,7 @@ class Quality:
             bend=_mean([word.bend for word in self.words]),
             height_unevenness=_mean([word.height for word in self.letters if word.height is not None]),
             spacing_unevenness=_mean([word.spacing for word in self.letters if word.spacing is not None]),
-            cut_off=_percent([word.cut_off > 0 for word in self.letters]),
+            cut_off=percent([word.cut_off > 0 for word in self.letters]),
             ink_cut_off=_mean([word.cut_off for word in self.letters]),
             ssim=_mean(self.similarities),
             quads=len(self.quads),
@@ -225,7 +226,3 @@ def _mean(values: Sequence[float]) -> float | None:
 
 def _median(values: Sequence[float]) -> float | None:
     return float(np.median(values)) if values else None
-
-
-def _percent(values: Sequence[bool]) -> float | None:
-    return 100 * float(np.mean(values)) if values else None

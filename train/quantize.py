@@ -18,6 +18,7 @@ from recognizer import Pipeline
 from rectify.images import Image, read_image
 from rectify.rectifier import Rectifier
 from rectify.weights_io import WeightFile, find_weights
+from train.crops import spread
 from train.half_storage import store_in_half
 from train.lean_graph import make_lean
 from train.metrics import WordAccuracy, normalize
@@ -85,7 +86,7 @@ def quantize(
         raise ValueError(f"{', '.join(map(str, folders))}: no crops to calibrate and to judge with")
     # Spread over all: the first crops of a dataset may be of one kind. Of too few crops half are to judge.
     count = max(len(crops) - calibrating, len(crops) // 2)
-    judges = set(np.linspace(0, len(crops) - 1, count).astype(int).tolist())
+    judges = set(spread(len(crops), count))
     judged = [crop for index, crop in enumerate(crops) if index in judges]
     shown = _shown(pipeline, files, [image for index, (image, _) in enumerate(crops) if index not in judges])
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -190,7 +191,7 @@ def _crops(folders: Sequence[str | Path], count: int) -> Iterator[tuple[Image, s
     """About so many crops with their normalised labels, spread over all datasets; none whose label keeps nothing."""
     readers = [LmdbReader(folder) for folder in find_lmdbs(list(folders))]
     places = [(reader, index) for reader in readers for index in range(len(reader))]
-    for chosen in np.unique(np.linspace(0, len(places) - 1, min(count, len(places))).astype(int)).tolist():
+    for chosen in spread(len(places), count):
         reader, index = places[chosen]
         try:
             label = normalize(reader.label(index))

@@ -25,8 +25,8 @@ from recognizer.pipeline import Pipeline
 from recognizer.recognizer import ATTENTION, CERTAIN, DECIDED, LEGIBLE, Recognizer
 from train.calibration import expected_calibration_error
 from train.crops import HOLD_OUT, held_back
-from train.metrics import normalize
-from train.output import table
+from train.metrics import normalize, percent
+from train.output import number, table
 
 LANGUAGE = (0.0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0)
 LETTER = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5)
@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _print_weighings(words: list[Word]) -> None:
     def accuracy(weighing: Weighing) -> str:
-        return _percent([word.answer(weighing)[1] for word in words])
+        return number(percent([word.answer(weighing)[1] for word in words]), 2)
 
     def calibration(temperature: float) -> str:
         answers = [word.answer(replace(WEIGHING, temperature=temperature)) for word in words]
@@ -76,13 +76,10 @@ def _print_weighings(words: list[Word]) -> None:
 def _print_deciding(name: str, words: list[Word]) -> None:
     rows = []
     for decided in DECIDING:
-        accuracy = _percent([word.answer(WEIGHING, decided)[1] for word in words])
-        rows.append([f"{decided:g}", accuracy, _percent([word.is_looked_at_again(decided) for word in words])])
+        accuracy = percent([word.answer(WEIGHING, decided)[1] for word in words])
+        again = percent([word.is_looked_at_again(decided) for word in words])
+        rows.append([f"{decided:g}", number(accuracy, 2), number(again, 2)])
     print(f"\n{table([f'{name}, decided from', 'accuracy %', 'looked at again %'], rows)}")
-
-
-def _percent(flags: Sequence[bool]) -> str:
-    return f"{100 * sum(flags) / len(flags):.2f}" if flags else "–"
 
 
 @dataclass(frozen=True)

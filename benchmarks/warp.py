@@ -18,7 +18,7 @@ def main() -> None:
     parser = common.parser(__doc__, "python benchmarks/warp.py --rounds 20 --json warp.json --plot warp.png")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    canonical = torch.from_numpy(canonical_points(ROWS, COLS)).float().expand(CROPS, -1, -1).contiguous()
+    canonical = torch.tensor(canonical_points(ROWS, COLS)).float().expand(CROPS, -1, -1).contiguous()
     points = canonical + 0.05 * torch.randn(canonical.shape, generator=torch.Generator().manual_seed(0))
     pixels = torch.from_numpy(pixel_grid(HEIGHT, WIDTH)).float().expand(CROPS, -1, -1).contiguous()
     tasks = {"rectify-ocr": lambda: tps_grid(points, ROWS, COLS, HEIGHT, WIDTH)}

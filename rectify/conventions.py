@@ -16,6 +16,7 @@ Convention:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -78,15 +79,19 @@ def grid_points(xs: Points, ys: Points) -> NDArray[np.float64]:
     return np.stack([x.ravel(), y.ravel()], axis=1)
 
 
+@lru_cache(maxsize=16)
 def canonical_points(rows: int, cols: int) -> NDArray[np.float64]:
-    """The fixed control points (rows·cols, 2) of the canonical frame, row by row from the top left.
+    """The fixed control points (rows·cols, 2) of the canonical frame, row by row from the top left;
+    kept and read-only.
 
     Raises:
         ValueError: fewer than 2 rows or columns; a thin-plate spline needs points that are not on one line.
     """
     if rows < 2 or cols < 2:
         raise ValueError(f"control points need at least 2 rows and 2 columns, got {rows}x{cols}")
-    return grid_points(np.linspace(-1, 1, cols), np.linspace(-1, 1, rows))
+    points = grid_points(np.linspace(-1, 1, cols), np.linspace(-1, 1, rows))
+    points.flags.writeable = False
+    return points
 
 
 def pixel_grid(height: int, width: int, extent: tuple[float, float] = (1.0, 1.0)) -> NDArray[np.float64]:

@@ -92,7 +92,7 @@ class LocalizationNetwork(Localizer):
 
     def reset_to_identity(self) -> None:
         nn.init.zeros_(self.points.weight)
-        identity = torch.from_numpy(canonical_points(self.config.rows, self.config.cols))
+        identity = torch.tensor(canonical_points(self.config.rows, self.config.cols))
         with torch.no_grad():
             self.points.bias.copy_(identity.flatten())
 
@@ -125,7 +125,7 @@ class VotingNetwork(Localizer):
         self.features = nn.Sequential(*layers)
         self.votes = nn.Conv2d(before, 3 * config.rows * config.cols, 1)
         canonical, cells = canonical_points(config.rows, config.cols), pixel_grid(height, width)
-        self.register_buffer("canonical", torch.from_numpy(canonical).float(), persistent=False)
+        self.register_buffer("canonical", torch.tensor(canonical).float(), persistent=False)
         self.register_buffer("cells", torch.from_numpy(cells).float(), persistent=False)
         self.reset_to_identity()
 

@@ -31,7 +31,7 @@ CROP_MARGIN = (0.1, 0.25)
 """What the first network sees around a word along a polygon, or one that it turned: about as much as around the words
 it was trained on."""
 
-BATCH = 64
+BATCH = 128
 """Thumbnails in one call of the network."""
 
 LEAST_FILL = 0.5

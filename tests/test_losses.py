@@ -84,7 +84,7 @@ def test_geometry_loss_without_any_truth_is_zero_with_a_gradient() -> None:
 
 
 def test_outline_loss_is_of_the_text_without_its_margin() -> None:
-    points = torch.from_numpy(canonical_points(3, 4)).float()[None].repeat(2, 1, 1).requires_grad_()
+    points = torch.tensor(canonical_points(3, 4)).float()[None].repeat(2, 1, 1).requires_grad_()
     x = np.linspace(-TEXT_EXTENT[0], TEXT_EXTENT[0], 5)
     top = np.column_stack([x, np.full(5, -TEXT_EXTENT[1])])
     true = torch.from_numpy(np.stack([np.concatenate([top, -top]), np.full((10, 2), np.nan)])).float()

@@ -96,7 +96,7 @@ def test_border_is_replicated(sampler: Sampler) -> None:
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_images_are_sampled_in_float32(sampler: Sampler, dtype: torch.dtype) -> None:
     image = noise(1, 2, 16, 200).to(dtype)
-    grid = ThinPlateSpline(2, 2).grid(torch.from_numpy(canonical_points(2, 2).reshape(1, 8)), 16, 200)
+    grid = ThinPlateSpline(2, 2).grid(torch.tensor(canonical_points(2, 2).reshape(1, 8)), 16, 200)
     sampled = sampler(image, grid)
     assert sampled.dtype == dtype
     torch.testing.assert_close(sampled, image, atol=2e-3, rtol=0)
@@ -111,7 +111,7 @@ def test_autocast_leaves_the_samples_alone(sampler: Sampler) -> None:
 
 
 def test_autocast_leaves_the_spline_grid_alone() -> None:
-    points = torch.from_numpy(canonical_points(5, 5))[None].half()
+    points = torch.tensor(canonical_points(5, 5))[None].half()
     with torch.autocast("cpu", torch.bfloat16):
         grid = tps_grid(points, 5, 5, 32, 128)
     assert grid.dtype == torch.float32

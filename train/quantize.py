@@ -23,6 +23,7 @@ from train.half_storage import store_in_half
 from train.lean_graph import make_lean
 from train.metrics import WordAccuracy, normalize
 from train.output import complain
+from train.quantize_lstm import quantize_lstms
 
 MOST_LOST = 0.3
 """Points of word accuracy that 8 bits may cost."""
@@ -32,10 +33,10 @@ QUANTIZED = {
     "rectifier": ("Conv", "Relu"),
     "refiner": ("Conv", "Relu"),
     "recognizer": ("Conv", "Relu", "Add", "MatMul", "Gemm"),
+    "language": (),
 }
-"""Operators in 8 bits by kind of network. A Relu becomes part of the convolution before it, whose 8 bits are then for
-positive results alone. LSTMs stay as they are: ONNX Runtime quantizes their activations by the range of a whole batch,
-so that a word would read otherwise beside other words."""
+"""Operators in 8 bits, besides LSTMs, by kind of network. A Relu becomes part of the convolution before it, whose 8
+bits are then for positive results alone."""
 
 TIMED = 128
 """Crops that are read to compare times."""
@@ -61,7 +62,7 @@ class Outcome:
 def quantize(
     weights: str | os.PathLike[str], out: Path, folders: Sequence[str | Path], calibrating: int, judging: int
 ) -> Outcome:
-    """Write a folder of weights whose networks that look at pictures compute in 8 bits; others are copied.
+    """Write a folder of weights whose networks compute in 8 bits; those of the attention head are copied.
 
     Args:
         weights: ONNX files of this project as ``export`` writes them, see ``weights_io.find_weights``.
@@ -113,8 +114,9 @@ def quantize(
 def _shown(
     pipeline: Pipeline, files: Mapping[str, WeightFile], images: Sequence[Image]
 ) -> dict[str, Sequence[NDArray[np.uint8]]]:
-    """What the networks to be quantized are shown of crops, by their kind."""
-    shown: dict[str, Sequence[NDArray[np.uint8]]] = {"recognizer": [reading.crop for reading in pipeline(images)]}
+    """What the networks to be quantized are shown of crops, by their kind; that of the language sees nothing."""
+    shown: dict[str, Sequence[NDArray[np.uint8]]] = {"language": ()}
+    shown["recognizer"] = [reading.crop for reading in pipeline(images)]
     if "rectifier" in files:
         rectifier = Rectifier(files["rectifier"].path.parent)
         shown |= {kind: list(pictures) for kind, pictures in rectifier.shown(images).items()}
@@ -122,49 +124,59 @@ def _shown(
 
 
 def write_quantized(file: WeightFile, target: Path, pictures: Sequence[NDArray[np.uint8]]) -> None:
-    """A network's ONNX graph with 8-bit convolutions and products.
+    """A network's ONNX graph with 8-bit convolutions, products and LSTMs.
 
     The first convolution is left alone: it costs little, and rounds the pictures themselves; and of a localization
     network the last one, whose results are places. Weights have 7 of the 8 bits, since the sum of two products of 8
     bits can overflow on processors without instructions for them (AVX2).
 
     Args:
-        pictures: (h, w, 3) uint8 that the network is shown; the activations' ranges are taken from them.
+        pictures: (h, w, 3) uint8 that the network is shown; the activations' ranges are taken from them. A network of
+            texts needs none.
     """
+    import onnx
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    model = onnx.load(file.path)
+    quant_pre_process(str(file.path), str(target), skip_symbolic_shape=True)
+    if QUANTIZED[file.kind]:
+        _quantize_static(file.kind, target, model.graph.input[0].name, pictures)
+    quantized = onnx.load(target)
+    quantize_lstms(quantized)
+    store_in_half(quantized, [])  # what is left in floating point
+    make_lean(quantized)
+    onnx.helper.set_model_props(quantized, {entry.key: entry.value for entry in model.metadata_props})
+    onnx.save(quantized, target)
+
+
+def _quantize_static(kind: str, graph: Path, given: str, pictures: Sequence[NDArray[np.uint8]]) -> None:
+    """Quantize a graph in place, with the ranges that it shows when its input of that name is these pictures."""
     import onnx
     import onnxruntime
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
-    from onnxruntime.quantization.shape_inference import quant_pre_process
 
     class Pictures(CalibrationDataReader):
-        def __init__(self, name: str) -> None:
-            self._left = iter({name: picture[None]} for picture in pictures)
+        def __init__(self) -> None:
+            self._left = iter({given: picture[None]} for picture in pictures)
 
         def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
             return next(self._left, None)
 
     onnxruntime.set_default_logger_severity(3)  # errors only: the sessions that calibrate have no option for it
-    model = onnx.load(file.path)
-    quant_pre_process(str(file.path), str(target), skip_symbolic_shape=True)
-    convolutions = [node.name for node in onnx.load(target).graph.node if node.op_type == "Conv"]
-    left = convolutions[:1] + (convolutions[-1:] if file.kind in ("rectifier", "refiner") else [])
+    convolutions = [node.name for node in onnx.load(graph).graph.node if node.op_type == "Conv"]
+    left = convolutions[:1] + (convolutions[-1:] if kind in ("rectifier", "refiner") else [])
     quantize_static(
-        str(target),
-        str(target),
-        Pictures(model.graph.input[0].name),
+        str(graph),
+        str(graph),
+        Pictures(),
         quant_format=QuantFormat.QDQ,
         per_channel=True,
         reduce_range=True,
-        op_types_to_quantize=list(QUANTIZED[file.kind]),
+        op_types_to_quantize=list(QUANTIZED[kind]),
         nodes_to_exclude=left,
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
     )
-    quantized = onnx.load(target)
-    store_in_half(quantized, [])  # what is left in floating point
-    make_lean(quantized)
-    onnx.helper.set_model_props(quantized, {entry.key: entry.value for entry in model.metadata_props})
-    onnx.save(quantized, target)
 
 
 def _files(weights: str | os.PathLike[str]) -> dict[str, WeightFile]:
@@ -184,7 +196,7 @@ def _files(weights: str | os.PathLike[str]) -> dict[str, WeightFile]:
 def _is_quantized(path: Path) -> bool:
     import onnx
 
-    return any(node.op_type == "QuantizeLinear" for node in onnx.load(path).graph.node)
+    return any(node.op_type in ("QuantizeLinear", "DynamicQuantizeLSTM") for node in onnx.load(path).graph.node)
 
 
 def _crops(folders: Sequence[str | Path], count: int) -> Iterator[tuple[Image, str]]:

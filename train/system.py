@@ -75,7 +75,7 @@ class System(nn.Module):
         if self.localization is not None:
             return locate(self.localization, self.refiner, batch.thumbnails[rows], batch.views[rows])
         identity = canonical_points(self.config.localization.rows, self.config.localization.cols)
-        return [torch.from_numpy(identity).float().to(batch.pixels.device).expand(len(batch.labels[rows]), -1, -1)]
+        return [torch.tensor(identity).float().to(batch.pixels.device).expand(len(batch.labels[rows]), -1, -1)]
 
     def forward(self, batch: Batch, progress: float, rng: np.random.Generator) -> dict[str, Tensor]:
         """Weighted losses by name, to be added up.

@@ -34,7 +34,7 @@ class ThinPlateSpline(Family):
         return 2 * self.rows * self.cols
 
     def identity(self) -> NDArray[np.float64]:
-        return canonical_points(self.rows, self.cols).ravel()
+        return canonical_points(self.rows, self.cols).flatten()
 
     def transform(self, theta: Array, points: Array) -> Array:
         return points + like(points, tps_map(points, self._moved(theta), self.rows, self.cols))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -53,16 +55,77 @@ class AttentionHead(nn.Module):
                 from the left and from the right. None feeds back the best ones.
 
         Returns:
-            (N, 2, steps, classes) logits, with ``letters`` (N, 2, L + 1, classes).
+            (N, 2, L + 1, classes) logits; without letters as many steps as the longest of the words has, its end
+            included, at most ``steps``.
         """
         return self.outputs(features, letters)[0]
 
     def outputs(self, features: Tensor, letters: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """The logits, and where each letter looks: (N, 2, steps or L + 1, T), shares of the frames from the left."""
-        given = (None, None) if letters is None else letters.unbind(1)
-        scores, weights = self.forwards(features, given[0])
-        mirrored_scores, mirrored_weights = self.backwards(features.flip(1), given[1])
+        """The logits, and where each letter looks: (N, 2, L + 1, T), shares of the frames from the left."""
+        if letters is None:
+            return self._read(features)
+        scores, weights = self.forwards(features, letters[:, 0])
+        mirrored_scores, mirrored_weights = self.backwards(features.flip(1), letters[:, 1])
         return torch.stack([scores, mirrored_scores], 1), torch.stack([weights, mirrored_weights.flip(2)], 1)
+
+    def _read(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """``outputs`` with the best letter of each step fed back."""
+        frames, states = self.start(features)
+        found: list[tuple[Tensor, Tensor]] = []
+        for number in torch.arange(self.config.steps, device=features.device):
+            scores, weights, states = self.step(number, frames, states)
+            found.append((scores, weights))
+            if all_ended(states):
+                break
+        every_score, every_weight = zip(*found, strict=True)
+        return torch.stack(every_score, 2), torch.stack(every_weight, 2)
+
+    def start(self, features: Tensor) -> tuple[list[Frames], list[State]]:
+        """What all steps look at, and the states before the first, from the left and from the right."""
+        sides = self.forwards.start(features), self.backwards.start(features.flip(1))
+        return [frames for frames, _ in sides], [state for _, state in sides]
+
+    def step(
+        self, number: Tensor, frames: Sequence[Frames], states: Sequence[State]
+    ) -> tuple[Tensor, Tensor, list[State]]:
+        """One letter in both directions: scores (N, 2, classes), weights (N, 2, T) of the frames from the left, and the
+        states after it.
+
+        Args:
+            number: of letters before it, a scalar int64.
+        """
+        scores, weights, after = zip(
+            self.forwards.step(number, frames[0], states[0]),
+            self.backwards.step(number, frames[1], states[1]),
+            strict=True,
+        )
+        return torch.stack(scores, 1), torch.stack([weights[0], weights[1].flip(1)], 1), list(after)
+
+
+class Frames(NamedTuple):
+    """What a decoder looks at: (N, heads, T, units / heads)."""
+
+    keys: Tensor
+    """They know their place."""
+    values: Tensor
+
+
+class State(NamedTuple):
+    """What a decoder knows after some letters."""
+
+    before: Tensor
+    """(N,) int64, the last letters."""
+    ended: Tensor
+    """(N,) bool, whether the word was over before or is with that."""
+    hidden: Tensor
+    """(N, units) of the LSTM."""
+    memory: Tensor
+    """(N, units), its cell."""
+
+
+def all_ended(states: Sequence[State]) -> Tensor:
+    """Whether all words are over, in all directions: a scalar bool."""
+    return torch.stack([state.ended for state in states]).all()
 
 
 class Decoder(nn.Module):
@@ -89,27 +152,28 @@ class Decoder(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         self.output = nn.Linear(config.units, classes)
 
-    def forward(self, features: Tensor, letters: Tensor | None) -> tuple[Tensor, Tensor]:
+    def forward(self, features: Tensor, letters: Tensor) -> tuple[Tensor, Tensor]:
         """Scores (N, L + 1, classes) after each of the letters (N, L), from before the first, and the mean weight
-        (N, L + 1, T) of each frame; without letters those of ``steps`` letters, the best of each step fed back."""
-        if letters is None:
-            return self._read(features)
+        (N, L + 1, T) of each frame."""
         before = F.pad(letters, (1, 0), value=END)  # the end also stands for what is before the first letter
         states = self.state(self.embedding(before))[0]
-        return self._look(states, 0, *self._frames(features))
+        places = positions(states.shape[1], self.query.out_features, states)
+        return self._look(states, places, self._frames(features))
 
-    def _read(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        frames = self._frames(features)
+    def start(self, features: Tensor) -> tuple[Frames, State]:
+        """What all steps look at, and the state before the first."""
+        nothing = features.new_zeros(features.shape[0], self.state.hidden_size)
         before = features.new_full((features.shape[0],), END, dtype=torch.long)
-        hidden = memory = features.new_zeros(features.shape[0], self.state.hidden_size)
-        scores: list[Tensor] = []
-        weights: list[Tensor] = []
-        for step in range(self.steps):
-            hidden, memory = self._advance(self.embedding(before), hidden, memory)
-            for kept, found in zip((scores, weights), self._look(hidden[:, None], step, *frames), strict=True):
-                kept.append(found)
-            before = scores[-1].squeeze(1).argmax(1)
-        return torch.cat(scores, dim=1), torch.cat(weights, dim=1)
+        return self._frames(features), State(before, before != END, nothing, nothing)
+
+    def step(self, number: Tensor, frames: Frames, state: State) -> tuple[Tensor, Tensor, State]:
+        """One letter (see ``AttentionHead.step``): scores (N, classes), the mean weight (N, T) of each frame, and the
+        state after it."""
+        hidden, memory = self._advance(self.embedding(state.before), state.hidden, state.memory)
+        places = positions(self.steps, self.query.out_features, hidden)[number]
+        scores, weights = (found.squeeze(1) for found in self._look(hidden[:, None], places, frames))
+        best = scores.argmax(1)
+        return scores, weights, State(best, state.ended | (best == END), hidden, memory)
 
     def _advance(self, letter: Tensor, hidden: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
         """One step of ``state``, written out, since a cell has no counterpart in ONNX."""
@@ -119,17 +183,15 @@ class Decoder(nn.Module):
         memory = torch.sigmoid(forget) * memory + torch.sigmoid(write) * torch.tanh(new)
         return torch.sigmoid(show) * torch.tanh(memory), memory
 
-    def _frames(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys (N, heads, T, units / heads), which know their place, and values of the same shape."""
+    def _frames(self, features: Tensor) -> Frames:
         keys = self.key(features) + positions(features.shape[1], self.key.out_features, features)
-        return self._by_head(keys), self._by_head(self.value(features))
+        return Frames(self._by_head(keys), self._by_head(self.value(features)))
 
-    def _look(self, states: Tensor, first: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Scores (N, L, classes) and weights (N, L, T) of states (N, L, units), those of letters ``first``, …"""
-        places = positions(first + states.shape[1], self.query.out_features, states)[first:]
+    def _look(self, states: Tensor, places: Tensor, frames: Frames) -> tuple[Tensor, Tensor]:
+        """Scores (N, L, classes) and weights (N, L, T) of states (N, L, units) at places (L, units)."""
         queries = self._by_head(self.query(states) + places)
-        weights = (queries @ keys.transpose(2, 3) / math.sqrt(keys.shape[3])).softmax(3)
-        seen = torch.cat((weights @ values).unbind(1), dim=2)
+        weights = (queries @ frames.keys.transpose(2, 3) / math.sqrt(frames.keys.shape[3])).softmax(3)
+        seen = torch.cat((weights @ frames.values).unbind(1), dim=2)
         joined = torch.tanh(self.join(torch.cat([states, seen], dim=2)))
         return self.output(self.dropout(joined)), weights.mean(1)
 

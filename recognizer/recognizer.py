@@ -170,8 +170,8 @@ class Recognizer:
         return self._outputs(np.asarray(images))[0]
 
     def letter_logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Raw scores of the attention head (N, 2, steps, 1 + characters), from the left and from the right; class 0
-        ends a word.
+        """Raw scores of the attention head (N, 2, L, 1 + characters), from the left and from the right; class 0 ends a
+        word, and L is the length of the longest, its end included.
 
         Args:
             images: as ``logits`` takes them.

@@ -10,11 +10,12 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from recognizer import Recognizer
+from recognizer.attention import END
 from recognizer.attention_network import AttentionConfig, AttentionHead, positions
 from recognizer.network import RecognitionNetwork, RecognizerConfig
 from recognizer.networks import build_attention
 from rectify.engine import load_engine
-from train.export import export
+from train.export import export, write_onnx
 from train.weights import save_network
 
 CONFIG = AttentionConfig(charset="abc", features=32, units=16, embedding=8, heads=2, steps=6)
@@ -36,10 +37,32 @@ def test_reading_step_by_step_equals_reading_all_its_letters_at_once(
     head: AttentionHead, features: torch.Tensor
 ) -> None:
     read, looked = head.outputs(features)
-    assert read.shape == (3, 2, 6, 4)
+    assert read.shape[:2] == (3, 2) and read.shape[3] == 4
     scores, maps = head.outputs(features, read.argmax(3)[:, :, :-1])
     torch.testing.assert_close(scores, read, atol=1e-5, rtol=0)
     torch.testing.assert_close(maps, looked, atol=1e-5, rtol=0)
+
+
+def set_end(head: AttentionHead, bias: float) -> None:
+    """How ready a head is to end a word."""
+    with torch.no_grad():
+        for side in (head.forwards, head.backwards):
+            side.output.bias[END] = bias
+
+
+def test_reading_ends_with_the_longest_word(head: AttentionHead, features: torch.Tensor) -> None:
+    set_end(head, -1e3)
+    assert head(features).shape == (3, 2, CONFIG.steps, 4)
+    set_end(head, 1e3)
+    assert head(features).shape == (3, 2, 1, 4)
+    # The longest word says how many steps there are; its neighbours read the same as alone.
+    set_end(head, 0.2)
+    scores = head(features)
+    alone = [head(word[None]) for word in features]
+    lengths = [word.shape[2] for word in alone]
+    assert scores.shape[2] == max(lengths) > min(lengths)
+    for together, word in zip(scores, alone, strict=True):
+        torch.testing.assert_close(together[:, : word.shape[2]], word[0], atol=1e-5, rtol=0)
 
 
 def test_a_letter_does_not_depend_on_later_ones(head: AttentionHead, features: torch.Tensor) -> None:
@@ -92,15 +115,27 @@ def test_onnx_equals_torch_on_features_it_was_not_checked_on(exported: Path) -> 
     features = np.random.default_rng(4).normal(size=(5, 23, 32)).astype(np.float32)
     onnx = load_engine(exported / "attention.onnx")(features)
     halves = load_engine(exported / "attention.safetensors", build=build_attention)(features)
-    assert onnx.shape == (5, 2, 6, 4)
     np.testing.assert_allclose(onnx, halves, atol=1e-4)
+
+
+@pytest.mark.parametrize(("bias", "steps"), [(1e3, 1), (-1e3, CONFIG.steps), (0.2, None)])
+def test_the_onnx_loop_ends_where_torch_does(
+    bias: float, steps: int | None, head: AttentionHead, features: torch.Tensor, tmp_path: Path
+) -> None:
+    set_end(head, bias)
+    write_onnx(head, {"format": 1, "kind": "attention", **vars(CONFIG)}, tmp_path / "attention.onnx")
+    expected = head.outputs(features)
+    assert steps in (None, expected[0].shape[2])
+    for ours, theirs in zip(load_engine(tmp_path / "attention.onnx").outputs(features.numpy()), expected, strict=True):
+        np.testing.assert_allclose(ours, theirs.detach().numpy(), atol=1e-4)
 
 
 def test_a_recogniser_reads_with_either_head(exported: Path) -> None:
     pictures = np.random.default_rng(5).integers(0, 256, (2, 32, 96, 3), dtype=np.uint8)
     ctc, attention = Recognizer(exported, decoder="greedy"), Recognizer(exported, decoder="attention")
     np.testing.assert_array_equal(ctc.logits(pictures), attention.logits(pictures))
-    assert attention.letter_logits(pictures).shape == (2, 2, 6, 4)
+    words, sides, steps, classes = attention.letter_logits(pictures).shape
+    assert (words, sides, classes) == (2, 2, 4) and 1 <= steps <= 6
     assert all(0 <= reading.confidence <= 1 and set(reading.text) <= set("abc") for reading in attention.read(pictures))
     both = Recognizer(exported, decoder="both").read(pictures)
     for chosen, *pair in zip(both, ctc.read(pictures), attention.read(pictures), strict=True):

@@ -24,6 +24,7 @@ from rectify.engine import OnnxEngine, outputs_of, pick_config
 from rectify.network import LocalizationConfig, build_localization
 from rectify.orientation_network import OrientationNetwork
 from rectify.weights_io import METADATA_KEY, WeightFile, read_weight_file
+from train.export_attention import attention_graph
 from train.half_storage import store_in_half
 from train.lean_graph import make_lean
 from train.weights import SUFFIX, find_safetensors, load_tensors, save_network
@@ -135,8 +136,7 @@ def write_onnx(network: nn.Module, description: Mapping[str, Any], path: Path) -
     with warnings.catch_warnings():
         # The exporter's own deprecations and its remark on the LSTM's flat weights say nothing to a user.
         warnings.simplefilter("ignore")
-        program = _program(network, description)
-    model = program.model_proto
+        model = _model(network, description)
     if _any_width(description) and not description.get("letters"):
         for output in model.graph.output:  # which the exporter declares to have as many frames as its example
             output.type.tensor_type.shape.dim[1].dim_param = "frames"
@@ -147,12 +147,14 @@ def write_onnx(network: nn.Module, description: Mapping[str, Any], path: Path) -
     onnx.save(model, path)
 
 
-def _program(network: nn.Module, description: Mapping[str, Any]) -> Any:
+def _model(network: nn.Module, description: Mapping[str, Any]) -> Any:
+    inputs, names = _NAMES[description["kind"]]
+    if description["kind"] == "attention":
+        return attention_graph(network, inputs[0], names, OPSET)
     runtime = _Runtime(network).eval()
     example = tuple(map(torch.from_numpy, _example(description, 2, 32)))
     with torch.inference_mode():
         outputs = len(runtime(*example))
-    inputs, names = _NAMES[description["kind"]]
     with _whole_lstms():
         return torch.onnx.export(
             runtime,
@@ -163,7 +165,7 @@ def _program(network: nn.Module, description: Mapping[str, Any]) -> Any:
             opset_version=OPSET,
             dynamo=True,
             verbose=False,
-        )
+        ).model_proto
 
 
 class _Forgetful(dict[Any, Any]):
@@ -192,8 +194,6 @@ def _free_axes(description: Mapping[str, Any]) -> tuple[dict[int, Any], ...]:
     letters = torch.export.Dim("letters", min=1, max=1 << 10)
     if description["kind"] == "language":
         return ({0: batch, 1: letters},)
-    if description["kind"] == "attention":
-        return ({0: batch, 1: frames},)
     if description["kind"] == "spelling":
         return {0: batch, 1: frames}, {0: batch, 2: letters}
     return ({0: batch, 2: 4 * frames} if _any_width(description) else {0: batch},)

@@ -58,7 +58,7 @@ def warp(
     """
     width, height = size
     sources, points = _averaged([image], np.asarray(points, np.float64)[None], rows, cols, size, extent)
-    source = np.ascontiguousarray(sources[0])  # OpenCV would copy it for every strip
+    source = _prepared(sources[0])
     result = np.empty((height, width, *image.shape[2:]), np.uint8)
     xs, ys = pixel_centers(width) * extent[0], pixel_centers(height) * extent[1]
     strip = max(1, SPLINE_PIXELS // width)
@@ -95,7 +95,7 @@ def warp_batch(
     planes = _products(plane_basis(rows, cols, height, width, extent), points)
     for source, grid, flat in zip(sources, planes, result, strict=True):
         if source.shape[2:] == (3,):
-            _sample(source, grid, flat)
+            _sample(_prepared(source), grid, flat)
         else:
             grey = np.empty((height, width, 1), np.uint8)
             _sample(source, grid, grey)
@@ -127,7 +127,7 @@ def warp_along(
         whole = part.shape[1::-1]
         part = _shrunk(part, shrink.tolist())
         scale = np.divide(part.shape[1::-1], whole)
-    part = np.ascontiguousarray(part)  # OpenCV would copy it for every strip
+    part = _prepared(part)
     result = np.empty((height, width, *image.shape[2:]), np.uint8)
     xs, ys = pixel_centers(width) * extent[0], pixel_centers(height) * extent[1]
     strip = max(1, STRIP_PIXELS // width)
@@ -173,10 +173,23 @@ def _products(basis: NDArray[np.float32], points: Points) -> NDArray[np.float32]
     return planes
 
 
+def _prepared(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """An image as OpenCV samples it best: in one piece, which it would else make of it for every strip, and of four
+    channels instead of three, in half the time and with the same result."""
+    if image.shape[2:] == (3,):
+        return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2RGBA), np.uint8)
+    return np.ascontiguousarray(image)
+
+
 def _sample(source: NDArray[np.uint8], planes: NDArray[np.float32], result: NDArray[np.uint8]) -> None:
-    """Fills ``result`` (h, w[, C]) with the source at the pixels whose x and y are the ``planes`` (2, ...)."""
+    """Fills ``result`` (h, w[, C]) with the source (see ``_prepared``) at the pixels whose x and y are the ``planes``
+    (2, ...)."""
     x, y = planes.reshape(2, *result.shape[:2])
-    cv2.remap(source, x, y, cv2.INTER_LINEAR, dst=result, borderMode=cv2.BORDER_REPLICATE)
+    if source.shape[2:] == (4,) and result.shape[2] == 3:
+        four = cv2.remap(source, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        cv2.cvtColor(four, cv2.COLOR_RGBA2RGB, dst=result)
+    else:
+        cv2.remap(source, x, y, cv2.INTER_LINEAR, dst=result, borderMode=cv2.BORDER_REPLICATE)
 
 
 def _averaged(

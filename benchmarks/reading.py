@@ -16,6 +16,7 @@ import numpy as np
 
 from recognizer import Pipeline
 from recognizer.engines import load_engine
+from rectify.shape import QuickResizer
 
 
 def main() -> None:
@@ -56,7 +57,8 @@ def _cpu() -> float:
 
 def _rectified(pipeline: Pipeline, images: list[Any]) -> list[Any]:
     """What comes before the recogniser: localization, basis product, remap."""
-    return list(pipeline._flatten(images, pipeline._locate(images)))
+    resized = QuickResizer()
+    return list(pipeline._flatten(images, pipeline._locate(images, resized), resized))
 
 
 def _asking(engine: Callable[[list[Any]], object], images: list[Any]) -> Callable[[], object]:

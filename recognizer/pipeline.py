@@ -19,7 +19,7 @@ from rectify.framing import Framing
 from rectify.images import Image, check_image, check_images
 from rectify.orientation import TURNS, is_tall
 from rectify.rectifier import Rectified, Rectifier
-from rectify.shape import text_shape
+from rectify.shape import QuickResizer, Resize, text_shape
 from rectify.stream import load_image, stream
 from rectify.warp import warp_batch
 from rectify.weights_io import find_weights
@@ -222,8 +222,9 @@ class Pipeline:
         return readings
 
     def _read_builtin(self, images: Sequence[Image], lexicons: Sequence[Lexicon] | None) -> list[CropReading]:
-        places = self._one_each(images, self._locate(images), lexicons)
-        found = self._read_places(images, places, lexicons, self.recognizer.read)
+        resized = QuickResizer()
+        places = self._one_each(images, self._locate(images, resized), lexicons, resized)
+        found = self._read_places(images, places, lexicons, self.recognizer.read, resized)
         rectified = self.rectifier is not None
         readings = []
         for image, points, (reading, crop) in zip(images, places.points, found, strict=True):
@@ -237,22 +238,25 @@ class Pipeline:
         places: Places,
         lexicons: Sequence[Lexicon] | None,
         read: Callable[[NDArray[np.uint8], Sequence[Lexicon] | None], list[Reading]],
+        resized: Resize,
     ) -> list[tuple[Reading, Image]]:
         """What each place reads, and the flat word there."""
         found: dict[int, tuple[Reading, Image]] = {}
-        for indices, flats in self._flatten(images, places):
+        for indices, flats in self._flatten(images, places, resized):
             known = None if lexicons is None else [lexicons[places.owners[index]] for index in indices]
             found.update(zip(indices, zip(read(flats, known), flats, strict=True), strict=True))
         return [found[index] for index in range(len(places.owners))]
 
-    def _one_each(self, images: Sequence[Image], places: Places, lexicons: Sequence[Lexicon] | None) -> Places:
+    def _one_each(
+        self, images: Sequence[Image], places: Places, lexicons: Sequence[Lexicon] | None, resized: Resize
+    ) -> Places:
         """One place a crop, in their order: of several the one where a glance is surest."""
         counts = np.bincount(places.owners, minlength=len(images))
         asked = np.flatnonzero(counts[places.owners] > 1)
         if not len(asked):
             return places
         several = places._replace(owners=places.owners[asked], points=places.points[asked])
-        glances = self._read_places(images, several, lexicons, self.recognizer.glance)
+        glances = self._read_places(images, several, lexicons, self.recognizer.glance, resized)
         best: dict[int, tuple[Reading, int]] = {}
         for owner, place, (reading, _) in zip(several.owners.tolist(), asked.tolist(), glances, strict=True):
             if owner not in best or _preferred(reading, best[owner][0]):
@@ -261,7 +265,7 @@ class Pipeline:
         kept = [place for place in range(len(places.owners)) if place not in left]
         return places._replace(owners=places.owners[kept], points=places.points[kept])
 
-    def _locate(self, images: Sequence[Image]) -> Places:
+    def _locate(self, images: Sequence[Image], resized: Resize) -> Places:
         """Where words may lie: one place a crop, in their order.
 
         A tall crop has three, upright and along either side, unless the rectifier knows which.
@@ -277,12 +281,14 @@ class Pipeline:
         ]
         owners, turns = np.array(turned, np.int64).reshape(-1, 2).T
         located = self.rectifier.locate(
-            [np.rot90(images[owner], turn) if turn else images[owner] for owner, turn in turned]
+            [np.rot90(images[owner], turn) if turn else images[owner] for owner, turn in turned], resized
         )
         points = to_pixels_of(np.matmul(located, TURNS[turns]), [images[owner] for owner, _ in turned])
         return Places(owners, points, self.rectifier.rows, self.rectifier.cols)
 
-    def _flatten(self, images: Sequence[Image], places: Places) -> Iterator[tuple[list[int], NDArray[np.uint8]]]:
+    def _flatten(
+        self, images: Sequence[Image], places: Places, resized: Resize
+    ) -> Iterator[tuple[list[int], NDArray[np.uint8]]]:
         """The flat words that the recogniser reads, each straight from its source's pixels.
 
         Yields:
@@ -297,7 +303,7 @@ class Pipeline:
                 batch = group[start : start + self.batch_size]
                 sources = [images[owner] for owner in places.owners[batch].tolist()]
                 size = width, self.recognizer.height
-                yield batch, warp_batch(sources, places.points[batch], places.rows, places.cols, size)
+                yield batch, warp_batch(sources, places.points[batch], places.rows, places.cols, size, resized=resized)
 
 
 def _untouched(image: Image) -> Rectified:

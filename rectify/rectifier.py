@@ -19,7 +19,7 @@ from rectify.images import MAX_SIDE, Image, check_images
 from rectify.orientation import SURE, TURNS, Orientation, is_tall, view
 from rectify.polygon import NO_MARGIN, Placement, flatten_placement, place_polygons, preview
 from rectify.rectified import Rectified
-from rectify.shape import frame_size, resize, text_shape, thumbnail
+from rectify.shape import QuickResizer, Resize, frame_size, quick_resize, resize, text_shape, thumbnail
 from rectify.strength import bend_strength
 from rectify.warp import warp, warp_batch
 from rectify.weights_io import companions, select_weights
@@ -107,8 +107,12 @@ class Rectifier:
                 raise
             return None
 
-    def locate(self, images: Sequence[Image]) -> NDArray[np.float32]:
+    def locate(self, images: Sequence[Image], resized: Resize | None = None) -> NDArray[np.float32]:
         """Control points (N, rows·cols, 2) of N crops, normalised (x, y) in each.
+
+        Args:
+            resized: makes of the crops what the networks look at; None for a ``shape.QuickResizer``, of which whoever
+                resizes the same crops again gives one.
 
         Raises:
             TypeError, ValueError: not images (see ``images.check_image``).
@@ -116,14 +120,14 @@ class Rectifier:
         check_images(images, "rectify(image)")
         turns = self._turns(images)
         upright = [np.rot90(image, -turn) if turn else image for image, turn in zip(images, turns, strict=True)]
-        points = self._locate_upright(upright)
+        points = self._locate_upright(upright, resized or QuickResizer())
         return np.matmul(points, TURNS[-turns]) if turns.any() else points
 
-    def _locate_upright(self, images: Sequence[Image]) -> NDArray[np.float32]:
+    def _locate_upright(self, images: Sequence[Image], resized: Resize) -> NDArray[np.float32]:
         """``locate`` for crops that are turned by no more than 45 degrees."""
         points = np.empty((len(images), self.rows * self.cols, 2), np.float32)
         for start in range(0, len(images), BATCH):
-            points[start : start + BATCH] = self._locate_batch(images[start : start + BATCH])
+            points[start : start + BATCH] = self._locate_batch(images[start : start + BATCH], resized)
         return points
 
     def _turns(self, images: Sequence[Image]) -> NDArray[np.int64]:
@@ -145,36 +149,48 @@ class Rectifier:
         ends = points.reshape(self.rows, self.cols, 2)[:, [0, -1]].mean(0)
         return np.asarray(ends[1] - ends[0])
 
-    def _locate_batch(self, images: Sequence[Image]) -> NDArray[np.float32]:
+    def _locate_batch(self, images: Sequence[Image], resized: Resize) -> NDArray[np.float32]:
         """``_locate_upright`` in one call of each network."""
-        points = self._engine(np.stack([thumbnail(image, self._thumbnail_size) for image in images]))
+        points = self._engine(np.stack([thumbnail(image, self._thumbnail_size, resized) for image in images]))
         if self.any_rotation:
             aslant = [index for index, image in enumerate(images) if self._is_aslant(points[index], image)]
             if aslant:
                 turned = [images[index] for index in aslant]
-                points[aslant] = self._look_again(self._engine, turned, points[aslant], CROP_MARGIN)
+                points[aslant] = self._look_again(self._engine, turned, points[aslant], CROP_MARGIN, resized)
         points = unfolded(points, self.rows, self.cols)
         if self._refiner is not None:
-            refined = self._look_again(self._refiner, images, points, MARGIN)
+            refined = self._look_again(self._refiner, images, points, MARGIN, resized)
             points = unfolded(refined, self.rows, self.cols, earlier=points)
         return points
 
     def _look_again(
-        self, engine: Engine, images: Sequence[Image], points: NDArray[np.float32], margin: tuple[float, float]
+        self,
+        engine: Engine,
+        images: Sequence[Image],
+        points: NDArray[np.float32],
+        margin: tuple[float, float],
+        resized: Resize,
     ) -> NDArray[np.float32]:
         """Control points (N, K, 2) corrected by a network's look at the words as they are rectified so far, with this
         much space around them."""
-        corrected = engine(self._seen(engine, images, points, margin)) * np.asarray(extent_of(margin), np.float32)
+        corrected = engine(self._seen(engine, images, points, margin, resized)) * np.asarray(
+            extent_of(margin), np.float32
+        )
         spline = ThinPlateSpline(self.rows, self.cols)
         return spline.map(points.reshape(len(points), -1), corrected).astype(np.float32)
 
     def _seen(
-        self, engine: Engine, images: Sequence[Image], points: NDArray[np.float32], margin: tuple[float, float]
+        self,
+        engine: Engine,
+        images: Sequence[Image],
+        points: NDArray[np.float32],
+        margin: tuple[float, float],
+        resized: Resize,
     ) -> NDArray[np.uint8]:
         """What a network that looks again is shown (N, h, w, 3)."""
         pixels = to_pixels_of(points, images)
         width, height = engine.config["thumbnail"]
-        return warp_batch(images, pixels, self.rows, self.cols, (int(width), int(height)), extent_of(margin))
+        return warp_batch(images, pixels, self.rows, self.cols, (int(width), int(height)), extent_of(margin), resized)
 
     def shown(self, images: Sequence[Image]) -> dict[str, NDArray[np.uint8]]:
         """What each network is shown of upright crops (N, h, w, 3), by its kind: for whoever calibrates them.
@@ -184,7 +200,7 @@ class Rectifier:
         shown = {"rectifier": np.stack([thumbnail(image, self._thumbnail_size) for image in images])}
         if self._refiner is not None:
             points = unfolded(self._engine(shown["rectifier"]), self.rows, self.cols)
-            shown["refiner"] = self._seen(self._refiner, images, points, MARGIN)
+            shown["refiner"] = self._seen(self._refiner, images, points, MARGIN, quick_resize)
         if self.orientation is not None:
             turned = [np.rot90(image, number) for number, image in enumerate(images)]
             shown["orientation"] = np.stack([view(image)[0] for image in turned])
@@ -258,7 +274,7 @@ class Rectifier:
             upright: whether the words are known to lie upright in these.
         """
         crops = [preview(image, placement, CROP_MARGIN) for placement in placements]
-        located = self._locate_upright(crops) if upright else self.locate(crops)
+        located = self._locate_upright(crops, QuickResizer()) if upright else self.locate(crops)
         return [
             placement.refined(points * extent_of(CROP_MARGIN), self.rows, self.cols)
             for placement, points in zip(placements, located, strict=True)

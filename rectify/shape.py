@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import cv2
@@ -18,6 +18,10 @@ MAX_ENLARGEMENT = 4
 
 FINEST = 2.0
 """Pixels of a rectified image for each of its source, along an axis, where small words are sampled finer."""
+
+
+Resize = Callable[[NDArray[np.uint8], tuple[int, int]], NDArray[np.uint8]]
+"""Brings an image to a size (width, height): ``resize``, ``quick_resize`` or a ``QuickResizer``."""
 
 
 def resize(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -50,13 +54,29 @@ def quick_resize(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.
     return image.reshape(height, width, *channels)  # OpenCV drops a single channel's axis
 
 
-def thumbnail(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+class QuickResizer:
+    """``quick_resize`` for images that are brought to several sizes: the first step, which costs most, is done once."""
+
+    def __init__(self) -> None:
+        self._halves: dict[int, tuple[NDArray[np.uint8], NDArray[np.uint8]]] = {}  # images too: their ids stay theirs
+
+    def __call__(self, image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+        """See ``quick_resize``; the image must not change as long as this is used."""
+        half = (image.shape[1] + 1) // 2, (image.shape[0] + 1) // 2
+        if size[0] > half[0] or size[1] > half[1]:
+            return quick_resize(image, size)
+        if id(image) not in self._halves:
+            self._halves[id(image)] = image, quick_resize(image, half)
+        return quick_resize(self._halves[id(image)][1], size)
+
+
+def thumbnail(image: NDArray[np.uint8], size: tuple[int, int], resized: Resize = quick_resize) -> NDArray[np.uint8]:
     """The small copy that the localization network sees: RGB (height, width, 3) uint8 at ``size`` (width, height).
 
     Args:
         image: (H, W), (H, W, 1) or (H, W, 3) uint8; grey is repeated over the channels.
     """
-    small = quick_resize(image, size).reshape(size[1], size[0], -1)
+    small = resized(image, size).reshape(size[1], size[0], -1)
     return np.repeat(small, 3, axis=2) if small.shape[2] == 1 else small
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rectify.conventions import Points, grid_points, pixel_centers, pixel_grid
-from rectify.shape import quick_resize, resize
+from rectify.shape import Resize, quick_resize, resize
 from rectify.tps import grid_basis, grid_planes, plane_basis
 
 SHRINK_THRESHOLD = 1.25
@@ -32,9 +32,6 @@ COARSE = 8
 
 Place = Callable[[Points], Points]
 """A map from points (N, 2) of the canonical frame to pixels (N, 2) of an image."""
-
-Resize = Callable[[NDArray[np.uint8], tuple[int, int]], NDArray[np.uint8]]
-"""Brings an image to a size (width, height): ``shape.resize``, or ``shape.quick_resize``."""
 
 
 def warp(
@@ -75,22 +72,23 @@ def warp_batch(
     cols: int,
     size: tuple[int, int],
     extent: tuple[float, float] = (1.0, 1.0),
+    resized: Resize = quick_resize,
 ) -> NDArray[np.uint8]:
     """Each image sampled along its own spline, all at one size; ``warp`` for networks, in a fraction of the time.
 
-    What is computed of a size is kept, and the rest for the whole batch at once; what shrinks is averaged by
-    ``shape.quick_resize``.
+    What is computed of a size is kept, and the rest for the whole batch at once.
 
     Args:
         images: N of (H, W), (H, W, 1) or (H, W, 3) uint8.
         points: (N, rows·cols, 2) control points in pixels of the images.
         size, extent: as of ``warp``.
+        resized: averages what shrinks.
 
     Returns:
         (N, height, width, 3) uint8; grey is repeated over the channels.
     """
     width, height = size
-    sources, points = _averaged(images, np.asarray(points, np.float64), rows, cols, size, extent, quick_resize)
+    sources, points = _averaged(images, np.asarray(points, np.float64), rows, cols, size, extent, resized)
     result = np.empty((len(images), height, width, 3), np.uint8)
     planes = _products(plane_basis(rows, cols, height, width, extent), points)
     for source, grid, flat in zip(sources, planes, result, strict=True):

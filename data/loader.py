@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from data.augment import Augmentation
+from data.decode import decode
 from data.quads import QUADS, read_quads
 from data.reader import LmdbReader, find_lmdbs
 from data.slots import AHEAD, Empty, Lent, Slots
@@ -24,7 +25,6 @@ from data.synth.geometry import WordGeometry, control_points
 from recognizer.charset import ASCII94, Charset
 from recognizer.network import RecognizerConfig
 from rectify.conventions import Points
-from rectify.images import read_image
 from rectify.network import LocalizationConfig
 from rectify.shape import resize, thumbnail
 
@@ -219,15 +219,15 @@ class SampleSet:
             return None
 
     def _sample(self, index: int, keep: Callable[[str], str]) -> Sample | None:
-        which, place = self.places[index]
+        which, place = self.places[index].tolist()
         reader = self.readers[which]
-        record = reader[int(place)] if self._geometry else reader.without_geometry(int(place))
+        record = reader[place] if self._geometry else reader.without_geometry(place)
         # Composed, as charsets are: elsewhere a letter and its accent may be two characters.
         label = unicodedata.normalize("NFC", record.label)
         kept = keep(label)
         if not kept:
             return None
-        image = fit(read_image(record.image, f"{reader.folder}: image-{record.number:09d}"))
+        image = fit(decode(record.image, f"{reader.folder}: image-{record.number:09d}"))
         geometry = WordGeometry.of(record.geometry, f"{reader.folder}: geometry-{record.number:09d}")
         if geometry and len(geometry.characters) != len(kept):
             # A letter was left out, or the label mended: the places are no longer those of its letters.
@@ -323,8 +323,10 @@ def collate(samples: Sequence[Sample], view: View, empty: Empty = np.empty) -> B
     if known:
         points[known] = control_points([s.geometry for s in samples if s.geometry], view.rows, view.cols)
     outlines = empty((len(samples), 2 * OUTLINE, 2), np.float32)
-    for outline, s in zip(outlines, samples, strict=True):
-        outline[...] = np.nan if s.outline is None else s.outline
+    outlines[...] = np.nan
+    for index, s in enumerate(samples):
+        if s.outline is not None:
+            outlines[index] = s.outline
     return Batch(
         _pictures(samples, view.thumbnail, empty),
         _pictures(samples, view.larger, empty),

@@ -33,6 +33,8 @@ SOURCE_AREA = 64 * 192
 ROUNDING = 1.03
 """By how much the rounded sides of rendered crops may go beyond that."""
 MAX_SIDE = 512
+RENEWED = 1 << 15
+"""Reads after which a dataset is opened anew (see ``LmdbReader``)."""
 LEAST_SHARED = 1 << 17
 """Bytes of a tensor outside of a slot that a worker hands over in shared memory of its own."""
 NOTHING = torch.empty(0, dtype=torch.uint8)
@@ -188,7 +190,7 @@ class SampleSet:
     """
 
     def __init__(self, source: Source, held_out: bool = False, geometry: bool = True) -> None:
-        self.readers = [LmdbReader(path) for path in find_lmdbs(source.paths)]
+        self.readers = [LmdbReader(path, RENEWED) for path in find_lmdbs(source.paths)]
         self._outlines = [
             {number: quad.outline(OUTLINE) for number, quad in read_quads(reader.folder / QUADS).items() if quad.usable}
             for reader in self.readers

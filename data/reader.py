@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from data.synth.ink import INK, decode_ink
 
 RENEWED = 4096
-"""Reads after which a reader opens its dataset anew: the pages that it has read count as memory of the process until
-then, in the end the whole file."""
+"""Reads after which a reader opens its dataset anew, unless told otherwise: the pages that it has read count as memory
+of the process until then, in the end the whole file."""
 
 _KINDS = (b"image", b"label", b"geometry")
 """First parts of a sample's keys."""
@@ -48,22 +48,25 @@ class LmdbReader:
 
     Args:
         folder: holds data.mdb.
+        renewed: reads after which the dataset is opened anew. Who reads here and there in it, as training does, soon
+            has touched all its pages, and pays for each of them again.
 
     Raises:
         FileNotFoundError: there is no such folder, or no dataset in it.
         ValueError: at the first access, the dataset is damaged or has no usable num-samples.
     """
 
-    def __init__(self, folder: str | os.PathLike[str]) -> None:
+    def __init__(self, folder: str | os.PathLike[str], renewed: int = RENEWED) -> None:
         self.folder = Path(folder)
+        self._renewed = renewed
         _require_dataset(self.folder)
         self._env: lmdb.Environment | None = None
         self._process = 0
         self._reads = 0
         self._length: int | None = None
 
-    def __reduce__(self) -> tuple[type[LmdbReader], tuple[Path]]:
-        return type(self), (self.folder,)
+    def __reduce__(self) -> tuple[type[LmdbReader], tuple[Path, int]]:
+        return type(self), (self.folder, self._renewed)
 
     def __repr__(self) -> str:
         return f"LmdbReader({str(self.folder)!r})"
@@ -175,7 +178,7 @@ class LmdbReader:
     def _values(self, keys: Sequence[bytes]) -> list[bytes | None]:
         with _environments_lock:  # nobody else may hold the environment while it is renewed
             self._reads += 1
-            if self._reads % RENEWED == 0:
+            if self._reads % self._renewed == 0:
                 self._env = None
             with self._environment().begin() as transaction:
                 return [transaction.get(key) for key in keys]

@@ -48,8 +48,8 @@ def main(argv: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="rectify-ocr quantize",
-        description="Write weights whose rectifier and recogniser compute in 8 bits. Refused when that costs more than "
-        f"{MOST_LOST} points of word accuracy on crops that it was not calibrated on.",
+        description="Write weights whose networks compute in 8 bits, but for the attention head. Refused when that "
+        f"costs more than {MOST_LOST} points of word accuracy on crops that it was not calibrated on.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

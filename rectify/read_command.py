@@ -121,7 +121,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="save pictures of where the attention head looked for each letter here",
     )
-    add("--json", action="store_true", help="print one JSON object a line")
+    add("--json", action="store_true", help="print one JSON object a line, with the files that were saved")
     add(
         "--engine",
         choices=list(ENGINES),
@@ -303,8 +303,8 @@ class _Run:
             elif entry.result is None:
                 self._complain(f"{entry.item.label}: {entry.error}")
             else:
-                self._save(entry.item, entry.image, entry.result)
-                self._print(entry.item, entry.image, entry.result)
+                files = self._save(entry.item, entry.image, entry.result)
+                self._print(entry.item, entry.image, entry.result, files)
         return int(self.failed)
 
     def _sources(self) -> Iterator[Source]:
@@ -330,7 +330,8 @@ class _Run:
         self.log = tqdm.write
         return tqdm(entries, total=count, unit="crop")
 
-    def _save(self, source: Source, image: Image, result: Result) -> None:
+    def _save(self, source: Source, image: Image, result: Result) -> dict[str, str]:
+        """The files that were written, by the option that asked for them."""
         from rectify.images import write_png
         from rectify.overlay import draw_overlay
         from rectify.rectifier import flatten
@@ -339,18 +340,20 @@ class _Run:
         # A crop that was left alone is saved as it is.
         cut = partial(flatten, margin=result.framing.margin, least_height=result.framing.least_height)
         straight = cut if result.rectified else _as_it_is
-        pictures = [
-            (folder, partial(make, image, points, rows, cols))
-            for folder, make in ((self.arguments.output, straight), (self.arguments.overlay, draw_overlay))
-        ]
+        makers = {"output": partial(straight, image, points, rows, cols)}
+        makers["overlay"] = partial(draw_overlay, image, points, rows, cols)
         if result.attention is not None:
-            pictures.append((self.arguments.attention, partial(_as_it_is, result.attention)))
-        for folder, picture in pictures:
-            if folder:
+            makers["attention"] = partial(_as_it_is, result.attention)
+        files = {}
+        for option, picture in makers.items():
+            if folder := getattr(self.arguments, option):
+                path = self._free_path(folder, source.stem)
                 try:
-                    write_png(self._free_path(folder, source.stem), picture())
+                    write_png(path, picture())
+                    files[option] = str(path)
                 except OSError as error:
                     self._complain(f"{source.label}: cannot save: {error}")
+        return files
 
     def _free_path(self, folder: Path, stem: str) -> Path:
         """``stem.png``, or ``stem-2.png`` and so on where that is an input or a result of this run."""
@@ -362,7 +365,7 @@ class _Run:
                 self.taken.add(_key(path))
                 return path
 
-    def _print(self, source: Source, image: Image, result: Result) -> None:
+    def _print(self, source: Source, image: Image, result: Result, files: dict[str, str]) -> None:
         if self.arguments.json:
             values = {
                 "path": source.label,
@@ -371,9 +374,11 @@ class _Run:
                 "rectified": result.rectified,
                 "control_points": [[round(float(x), 2), round(float(y), 2)] for x, y in result.control_points],
                 "size": [image.shape[1], image.shape[0]],
+                **({"files": files} if files else {}),
             }
             # A name that is no UTF-8 is written by escapes, which give it back.
-            print(json.dumps(values, ensure_ascii=not _is_text(source.label)))
+            plain = all(_is_text(name) for name in (source.label, *files.values()))
+            print(json.dumps(values, ensure_ascii=not plain))
         elif result.text is not None:
             print(result.text if self.plain else f"{source.label}\t{result.text}\t{result.confidence:.4f}")
 

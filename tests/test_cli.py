@@ -216,6 +216,16 @@ def test_json(tmp_path: Path, weights: Path) -> None:
     assert value["control_points"][-1] == [119.5, 29.5]
 
 
+def test_json_names_the_files_that_were_written(tmp_path: Path, weights: Path) -> None:
+    for name in ("a/word.png", "b/word.png"):
+        save(tmp_path / name, bars("ab"))
+    done = run(tmp_path, "a/word.png", "b/word.png", "--json", "-o", "flat", "--overlay", "drawn", "--weights", weights)
+    first, second = (json.loads(line)["files"] for line in done.stdout.splitlines())
+    assert first == {"output": "flat/word.png", "overlay": "drawn/word.png"}
+    assert second == {"output": "flat/word-2.png", "overlay": "drawn/word-2.png"}
+    assert all((tmp_path / name).is_file() for files in (first, second) for name in files.values())
+
+
 def test_no_rectify(tmp_path: Path, weights: Path) -> None:
     save(tmp_path / "a.png", bars("ab", (120, 40)))
     value = json.loads(run(tmp_path, "a.png", "--json", "--no-rectify", "--weights", weights).stdout)

@@ -57,8 +57,8 @@ def _cpu() -> float:
 
 def _rectified(pipeline: Pipeline, images: list[Any]) -> list[Any]:
     """What comes before the recogniser: localization, basis product, remap."""
-    resized = QuickResizer()
-    return list(pipeline._flatten(images, pipeline._locate(images, resized), resized))
+    resizer = QuickResizer()
+    return list(pipeline._flatten(images, pipeline._locate(images, resizer), resizer))
 
 
 def _asking(engine: Callable[[list[Any]], object], images: list[Any]) -> Callable[[], object]:

@@ -33,8 +33,9 @@ SOURCE_AREA = 64 * 192
 ROUNDING = 1.03
 """By how much the rounded sides of rendered crops may go beyond that."""
 MAX_SIDE = 512
-RENEWED = 1 << 15
-"""Reads after which a dataset is opened anew (see ``LmdbReader``)."""
+READS_MAPPED = 1 << 15
+"""Reads after which a dataset is opened anew (see ``LmdbReader``), by each worker: what it has mapped counts as its
+memory, though the system can take it back."""
 LEAST_SHARED = 1 << 17
 """Bytes of a tensor outside of a slot that a worker hands over in shared memory of its own."""
 NOTHING = torch.empty(0, dtype=torch.uint8)
@@ -190,7 +191,7 @@ class SampleSet:
     """
 
     def __init__(self, source: Source, held_out: bool = False, geometry: bool = True) -> None:
-        self.readers = [LmdbReader(path, RENEWED) for path in find_lmdbs(source.paths)]
+        self.readers = [LmdbReader(path, READS_MAPPED) for path in find_lmdbs(source.paths)]
         self._outlines = [
             {number: quad.outline(OUTLINE) for number, quad in read_quads(reader.folder / QUADS).items() if quad.usable}
             for reader in self.readers

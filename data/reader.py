@@ -48,8 +48,8 @@ class LmdbReader:
 
     Args:
         folder: holds data.mdb.
-        renewed: reads after which the dataset is opened anew. Who reads here and there in it, as training does, soon
-            has touched all its pages, and pays for each of them again.
+        renewed: reads after which the dataset is opened anew. More suit who reads here and there in it: each time, all
+            pages that are touched again have to be mapped again.
 
     Raises:
         FileNotFoundError: there is no such folder, or no dataset in it.

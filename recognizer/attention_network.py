@@ -55,8 +55,8 @@ class AttentionHead(nn.Module):
                 from the left and from the right. None feeds back the best ones.
 
         Returns:
-            (N, 2, L + 1, classes) logits; without letters as many steps as the longest of the words has, its end
-            included, at most ``steps``.
+            (N, 2, L + 1, classes) logits; without letters as many steps as the longest word has that either direction
+            reads, its end included, at most ``steps``.
         """
         return self.outputs(features, letters)[0]
 
@@ -164,7 +164,7 @@ class Decoder(nn.Module):
         """What all steps look at, and the state before the first."""
         nothing = features.new_zeros(features.shape[0], self.state.hidden_size)
         before = features.new_full((features.shape[0],), END, dtype=torch.long)
-        return self._frames(features), State(before, before != END, nothing, nothing)
+        return self._frames(features), State(before, torch.zeros_like(before, dtype=torch.bool), nothing, nothing)
 
     def step(self, number: Tensor, frames: Frames, state: State) -> tuple[Tensor, Tensor, State]:
         """One letter (see ``AttentionHead.step``): scores (N, classes), the mean weight (N, T) of each frame, and the
@@ -188,7 +188,8 @@ class Decoder(nn.Module):
         return Frames(self._by_head(keys), self._by_head(self.value(features)))
 
     def _look(self, states: Tensor, places: Tensor, frames: Frames) -> tuple[Tensor, Tensor]:
-        """Scores (N, L, classes) and weights (N, L, T) of states (N, L, units) at places (L, units)."""
+        """Scores (N, L, classes) and weights (N, L, T) of states (N, L, units) at places (L, units), or one
+        place (units,)."""
         queries = self._by_head(self.query(states) + places)
         weights = (queries @ frames.keys.transpose(2, 3) / math.sqrt(frames.keys.shape[3])).softmax(3)
         seen = torch.cat((weights @ frames.values).unbind(1), dim=2)

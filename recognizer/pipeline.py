@@ -222,9 +222,9 @@ class Pipeline:
         return readings
 
     def _read_builtin(self, images: Sequence[Image], lexicons: Sequence[Lexicon] | None) -> list[CropReading]:
-        resized = QuickResizer()
-        places = self._one_each(images, self._locate(images, resized), lexicons, resized)
-        found = self._read_places(images, places, lexicons, self.recognizer.read, resized)
+        images, resizer = list(images), QuickResizer()
+        places = self._one_each(images, self._locate(images, resizer), lexicons, resizer)
+        found = self._read_places(images, places, lexicons, self.recognizer.read, resizer)
         rectified = self.rectifier is not None
         readings = []
         for image, points, (reading, crop) in zip(images, places.points, found, strict=True):
@@ -238,17 +238,17 @@ class Pipeline:
         places: Places,
         lexicons: Sequence[Lexicon] | None,
         read: Callable[[NDArray[np.uint8], Sequence[Lexicon] | None], list[Reading]],
-        resized: Resize,
+        resizer: Resize,
     ) -> list[tuple[Reading, Image]]:
         """What each place reads, and the flat word there."""
         found: dict[int, tuple[Reading, Image]] = {}
-        for indices, flats in self._flatten(images, places, resized):
+        for indices, flats in self._flatten(images, places, resizer):
             known = None if lexicons is None else [lexicons[places.owners[index]] for index in indices]
             found.update(zip(indices, zip(read(flats, known), flats, strict=True), strict=True))
         return [found[index] for index in range(len(places.owners))]
 
     def _one_each(
-        self, images: Sequence[Image], places: Places, lexicons: Sequence[Lexicon] | None, resized: Resize
+        self, images: Sequence[Image], places: Places, lexicons: Sequence[Lexicon] | None, resizer: Resize
     ) -> Places:
         """One place a crop, in their order: of several the one where a glance is surest."""
         counts = np.bincount(places.owners, minlength=len(images))
@@ -256,7 +256,7 @@ class Pipeline:
         if not len(asked):
             return places
         several = places._replace(owners=places.owners[asked], points=places.points[asked])
-        glances = self._read_places(images, several, lexicons, self.recognizer.glance, resized)
+        glances = self._read_places(images, several, lexicons, self.recognizer.glance, resizer)
         best: dict[int, tuple[Reading, int]] = {}
         for owner, place, (reading, _) in zip(several.owners.tolist(), asked.tolist(), glances, strict=True):
             if owner not in best or _preferred(reading, best[owner][0]):
@@ -265,7 +265,7 @@ class Pipeline:
         kept = [place for place in range(len(places.owners)) if place not in left]
         return places._replace(owners=places.owners[kept], points=places.points[kept])
 
-    def _locate(self, images: Sequence[Image], resized: Resize) -> Places:
+    def _locate(self, images: Sequence[Image], resizer: Resize) -> Places:
         """Where words may lie: one place a crop, in their order.
 
         A tall crop has three, upright and along either side, unless the rectifier knows which.
@@ -281,13 +281,13 @@ class Pipeline:
         ]
         owners, turns = np.array(turned, np.int64).reshape(-1, 2).T
         located = self.rectifier.locate(
-            [np.rot90(images[owner], turn) if turn else images[owner] for owner, turn in turned], resized
+            [np.rot90(images[owner], turn) if turn else images[owner] for owner, turn in turned], resizer
         )
         points = to_pixels_of(np.matmul(located, TURNS[turns]), [images[owner] for owner, _ in turned])
         return Places(owners, points, self.rectifier.rows, self.rectifier.cols)
 
     def _flatten(
-        self, images: Sequence[Image], places: Places, resized: Resize
+        self, images: Sequence[Image], places: Places, resizer: Resize
     ) -> Iterator[tuple[list[int], NDArray[np.uint8]]]:
         """The flat words that the recogniser reads, each straight from its source's pixels.
 
@@ -303,7 +303,7 @@ class Pipeline:
                 batch = group[start : start + self.batch_size]
                 sources = [images[owner] for owner in places.owners[batch].tolist()]
                 size = width, self.recognizer.height
-                yield batch, warp_batch(sources, places.points[batch], places.rows, places.cols, size, resized=resized)
+                yield batch, warp_batch(sources, places.points[batch], places.rows, places.cols, size, resizer=resizer)
 
 
 def _untouched(image: Image) -> Rectified:

@@ -28,8 +28,7 @@ from rectify.weights_io import companions, select_weights
 ATTENTION, ATTENTION_BEAM, BOTH = "attention", "attention-beam", "both"
 """Names of the decoders that read with the attention head: alone, alone by beam search, or beside the CTC head."""
 SURE = 0.9
-"""Confidence of CTC from which, without a language, the attention head is not asked: it costs half as much again as CTC
-alone."""
+"""Confidence of CTC from which, without a language, the attention head is not asked."""
 CERTAIN = 0.98
 """Confidence of CTC from which the language is not asked."""
 DECIDED = 0.7
@@ -171,7 +170,7 @@ class Recognizer:
 
     def letter_logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Raw scores of the attention head (N, 2, L, 1 + characters), from the left and from the right; class 0 ends a
-        word, and L is the length of the longest, its end included.
+        word, and L is the length of the longest that either direction reads, its end included, as far as there is one.
 
         Args:
             images: as ``logits`` takes them.
@@ -201,6 +200,8 @@ class Recognizer:
         """CTC logits, and what else the network gives: the features that an attention head reads."""
         if images.ndim != 4 or images.shape[1] != self.height or images.shape[3] != 3 or images.dtype != np.uint8:
             raise ValueError(f"expected uint8 (N, {self.height}, W, 3), got {images.dtype} {images.shape}")
+        if not len(images):
+            raise ValueError("no images")  # ONNX Runtime's operators would end the process
         return self._engine.outputs(images)
 
     def read(
@@ -236,6 +237,8 @@ class Recognizer:
         Args:
             images, lexicons: as ``read`` takes them, of this project's own networks.
         """
+        if not len(images):
+            return []
         if lexicons is None and self._lexicon is not None:
             lexicons = [self._lexicon] * len(images)
         return self._readings(self._outputs(self._stacked(images))[0], lexicons)

@@ -107,12 +107,12 @@ class Rectifier:
                 raise
             return None
 
-    def locate(self, images: Sequence[Image], resized: Resize | None = None) -> NDArray[np.float32]:
+    def locate(self, images: Sequence[Image], resizer: Resize | None = None) -> NDArray[np.float32]:
         """Control points (N, rows·cols, 2) of N crops, normalised (x, y) in each.
 
         Args:
-            resized: makes of the crops what the networks look at; None for a ``shape.QuickResizer``, of which whoever
-                resizes the same crops again gives one.
+            resizer: makes of the crops what the networks look at. Whoever resizes them again gives a
+                ``shape.QuickResizer`` of his own.
 
         Raises:
             TypeError, ValueError: not images (see ``images.check_image``).
@@ -120,14 +120,14 @@ class Rectifier:
         check_images(images, "rectify(image)")
         turns = self._turns(images)
         upright = [np.rot90(image, -turn) if turn else image for image, turn in zip(images, turns, strict=True)]
-        points = self._locate_upright(upright, resized or QuickResizer())
+        points = self._locate_upright(upright, resizer)
         return np.matmul(points, TURNS[-turns]) if turns.any() else points
 
-    def _locate_upright(self, images: Sequence[Image], resized: Resize) -> NDArray[np.float32]:
+    def _locate_upright(self, images: Sequence[Image], resizer: Resize | None = None) -> NDArray[np.float32]:
         """``locate`` for crops that are turned by no more than 45 degrees."""
         points = np.empty((len(images), self.rows * self.cols, 2), np.float32)
         for start in range(0, len(images), BATCH):
-            points[start : start + BATCH] = self._locate_batch(images[start : start + BATCH], resized)
+            points[start : start + BATCH] = self._locate_batch(images[start : start + BATCH], resizer or QuickResizer())
         return points
 
     def _turns(self, images: Sequence[Image]) -> NDArray[np.int64]:
@@ -149,17 +149,17 @@ class Rectifier:
         ends = points.reshape(self.rows, self.cols, 2)[:, [0, -1]].mean(0)
         return np.asarray(ends[1] - ends[0])
 
-    def _locate_batch(self, images: Sequence[Image], resized: Resize) -> NDArray[np.float32]:
+    def _locate_batch(self, images: Sequence[Image], resizer: Resize) -> NDArray[np.float32]:
         """``_locate_upright`` in one call of each network."""
-        points = self._engine(np.stack([thumbnail(image, self._thumbnail_size, resized) for image in images]))
+        points = self._engine(np.stack([thumbnail(image, self._thumbnail_size, resizer) for image in images]))
         if self.any_rotation:
             aslant = [index for index, image in enumerate(images) if self._is_aslant(points[index], image)]
             if aslant:
                 turned = [images[index] for index in aslant]
-                points[aslant] = self._look_again(self._engine, turned, points[aslant], CROP_MARGIN, resized)
+                points[aslant] = self._look_again(self._engine, turned, points[aslant], CROP_MARGIN, resizer)
         points = unfolded(points, self.rows, self.cols)
         if self._refiner is not None:
-            refined = self._look_again(self._refiner, images, points, MARGIN, resized)
+            refined = self._look_again(self._refiner, images, points, MARGIN, resizer)
             points = unfolded(refined, self.rows, self.cols, earlier=points)
         return points
 
@@ -169,11 +169,11 @@ class Rectifier:
         images: Sequence[Image],
         points: NDArray[np.float32],
         margin: tuple[float, float],
-        resized: Resize,
+        resizer: Resize,
     ) -> NDArray[np.float32]:
         """Control points (N, K, 2) corrected by a network's look at the words as they are rectified so far, with this
         much space around them."""
-        corrected = engine(self._seen(engine, images, points, margin, resized)) * np.asarray(
+        corrected = engine(self._seen(engine, images, points, margin, resizer)) * np.asarray(
             extent_of(margin), np.float32
         )
         spline = ThinPlateSpline(self.rows, self.cols)
@@ -185,12 +185,12 @@ class Rectifier:
         images: Sequence[Image],
         points: NDArray[np.float32],
         margin: tuple[float, float],
-        resized: Resize,
+        resizer: Resize,
     ) -> NDArray[np.uint8]:
         """What a network that looks again is shown (N, h, w, 3)."""
         pixels = to_pixels_of(points, images)
         width, height = engine.config["thumbnail"]
-        return warp_batch(images, pixels, self.rows, self.cols, (int(width), int(height)), extent_of(margin), resized)
+        return warp_batch(images, pixels, self.rows, self.cols, (int(width), int(height)), extent_of(margin), resizer)
 
     def shown(self, images: Sequence[Image]) -> dict[str, NDArray[np.uint8]]:
         """What each network is shown of upright crops (N, h, w, 3), by its kind: for whoever calibrates them.
@@ -274,7 +274,7 @@ class Rectifier:
             upright: whether the words are known to lie upright in these.
         """
         crops = [preview(image, placement, CROP_MARGIN) for placement in placements]
-        located = self._locate_upright(crops, QuickResizer()) if upright else self.locate(crops)
+        located = self._locate_upright(crops) if upright else self.locate(crops)
         return [
             placement.refined(points * extent_of(CROP_MARGIN), self.rows, self.cols)
             for placement, points in zip(placements, located, strict=True)

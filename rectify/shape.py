@@ -61,7 +61,7 @@ class QuickResizer:
         self._halves: dict[int, tuple[NDArray[np.uint8], NDArray[np.uint8]]] = {}  # images too: their ids stay theirs
 
     def __call__(self, image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-        """See ``quick_resize``; the image must not change as long as this is used."""
+        """See ``quick_resize``; neither the image nor the result may be changed as long as this is used."""
         half = (image.shape[1] + 1) // 2, (image.shape[0] + 1) // 2
         if size[0] > half[0] or size[1] > half[1]:
             return quick_resize(image, size)
@@ -70,13 +70,13 @@ class QuickResizer:
         return quick_resize(self._halves[id(image)][1], size)
 
 
-def thumbnail(image: NDArray[np.uint8], size: tuple[int, int], resized: Resize = quick_resize) -> NDArray[np.uint8]:
+def thumbnail(image: NDArray[np.uint8], size: tuple[int, int], resizer: Resize = quick_resize) -> NDArray[np.uint8]:
     """The small copy that the localization network sees: RGB (height, width, 3) uint8 at ``size`` (width, height).
 
     Args:
         image: (H, W), (H, W, 1) or (H, W, 3) uint8; grey is repeated over the channels.
     """
-    small = resized(image, size).reshape(size[1], size[0], -1)
+    small = resizer(image, size).reshape(size[1], size[0], -1)
     return np.repeat(small, 3, axis=2) if small.shape[2] == 1 else small
 
 

@@ -22,6 +22,9 @@ STRIP_PIXELS = 1 << 16
 SPLINE_PIXELS = 1 << 12
 """The same for splines: what a strip needs stays in the processor's cache."""
 
+MOST_CONVERTED = 3
+"""Pixels of an image for each of the result, up to which a fourth channel pays for itself."""
+
 PAIR = 2
 PRODUCT_PIXELS = 1 << 10
 """Splines of images and pixels in one matrix product. Pairs take half the time of single ones, for which laying out the
@@ -55,7 +58,7 @@ def warp(
     """
     width, height = size
     sources, points = _averaged([image], np.asarray(points, np.float64)[None], rows, cols, size, extent)
-    source = _prepared(sources[0])
+    source = _prepared(sources[0], width * height)
     result = np.empty((height, width, *image.shape[2:]), np.uint8)
     xs, ys = pixel_centers(width) * extent[0], pixel_centers(height) * extent[1]
     strip = max(1, SPLINE_PIXELS // width)
@@ -72,7 +75,7 @@ def warp_batch(
     cols: int,
     size: tuple[int, int],
     extent: tuple[float, float] = (1.0, 1.0),
-    resized: Resize = quick_resize,
+    resizer: Resize = quick_resize,
 ) -> NDArray[np.uint8]:
     """Each image sampled along its own spline, all at one size; ``warp`` for networks, in a fraction of the time.
 
@@ -82,18 +85,18 @@ def warp_batch(
         images: N of (H, W), (H, W, 1) or (H, W, 3) uint8.
         points: (N, rows·cols, 2) control points in pixels of the images.
         size, extent: as of ``warp``.
-        resized: averages what shrinks.
+        resizer: averages what shrinks.
 
     Returns:
         (N, height, width, 3) uint8; grey is repeated over the channels.
     """
     width, height = size
-    sources, points = _averaged(images, np.asarray(points, np.float64), rows, cols, size, extent, resized)
+    sources, points = _averaged(images, np.asarray(points, np.float64), rows, cols, size, extent, resizer)
     result = np.empty((len(images), height, width, 3), np.uint8)
     planes = _products(plane_basis(rows, cols, height, width, extent), points)
     for source, grid, flat in zip(sources, planes, result, strict=True):
         if source.shape[2:] == (3,):
-            _sample(_prepared(source), grid, flat)
+            _sample(_prepared(source, width * height), grid, flat)
         else:
             grey = np.empty((height, width, 1), np.uint8)
             _sample(source, grid, grey)
@@ -125,7 +128,7 @@ def warp_along(
         whole = part.shape[1::-1]
         part = _shrunk(part, shrink.tolist())
         scale = np.divide(part.shape[1::-1], whole)
-    part = _prepared(part)
+    part = _prepared(part, width * height)
     result = np.empty((height, width, *image.shape[2:]), np.uint8)
     xs, ys = pixel_centers(width) * extent[0], pixel_centers(height) * extent[1]
     strip = max(1, STRIP_PIXELS // width)
@@ -171,10 +174,11 @@ def _products(basis: NDArray[np.float32], points: Points) -> NDArray[np.float32]
     return planes
 
 
-def _prepared(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """An image as OpenCV samples it best: in one piece, which it would else make of it for every strip, and of four
-    channels instead of three, in half the time and with the same result."""
-    if image.shape[2:] == (3,):
+def _prepared(image: NDArray[np.uint8], pixels: int) -> NDArray[np.uint8]:
+    """An image as OpenCV samples it best for a result of so many pixels: in one piece, which it would else make of it
+    for every strip, and of four channels instead of three, which gives the same in half the time, but has to be made of
+    all the image."""
+    if image.shape[2:] == (3,) and image.shape[0] * image.shape[1] <= MOST_CONVERTED * pixels:
         return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2RGBA), np.uint8)
     return np.ascontiguousarray(image)
 
@@ -197,7 +201,7 @@ def _averaged(
     cols: int,
     size: tuple[int, int],
     extent: tuple[float, float],
-    resized: Resize = resize,
+    resizer: Resize = resize,
 ) -> tuple[list[NDArray[np.uint8]], Points]:
     """The images, averaged down where splines shrink them, and the control points (N, K, 2) in what became of them."""
     shrink = _shrink_factors(grid_basis(rows, cols, COARSE, COARSE, extent) @ points, size)
@@ -207,7 +211,7 @@ def _averaged(
     shrunk = np.flatnonzero(shrink.max(1) > SHRINK_THRESHOLD)
     scales = np.empty((len(shrunk), 1, 2))
     for index, factors, scale in zip(shrunk.tolist(), shrink[shrunk].tolist(), scales, strict=True):
-        sources[index] = _shrunk(images[index], factors, resized)
+        sources[index] = _shrunk(images[index], factors, resizer)
         (height, width), (old_height, old_width) = sources[index].shape[:2], images[index].shape[:2]
         scale[0] = width / old_width, height / old_height
     points = points.copy()
@@ -226,11 +230,11 @@ def _shrink_factors(coarse: Points, size: tuple[int, int]) -> NDArray[np.float64
     return np.sqrt(squares / (COARSE * (COARSE - 1)))
 
 
-def _shrunk(image: NDArray[np.uint8], factors: Sequence[float], resized: Resize = resize) -> NDArray[np.uint8]:
+def _shrunk(image: NDArray[np.uint8], factors: Sequence[float], resizer: Resize = resize) -> NDArray[np.uint8]:
     """The image averaged down by the factors above the threshold."""
     height, width = image.shape[:2]
     new_width, new_height = (
         max(1, round(side / factor)) if factor > SHRINK_THRESHOLD else side
         for side, factor in zip((width, height), factors, strict=True)
     )
-    return resized(image, (new_width, new_height))
+    return resizer(image, (new_width, new_height))

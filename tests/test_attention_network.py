@@ -15,7 +15,7 @@ from recognizer.attention_network import AttentionConfig, AttentionHead, positio
 from recognizer.network import RecognitionNetwork, RecognizerConfig
 from recognizer.networks import build_attention
 from rectify.engine import load_engine
-from train.export import export, write_onnx
+from train.export import export, parity, write_onnx
 from train.weights import save_network
 
 CONFIG = AttentionConfig(charset="abc", features=32, units=16, embedding=8, heads=2, steps=6)
@@ -56,10 +56,14 @@ def test_reading_ends_with_the_longest_word(head: AttentionHead, features: torch
     set_end(head, 1e3)
     assert head(features).shape == (3, 2, 1, 4)
     # The longest word says how many steps there are; its neighbours read the same as alone.
-    set_end(head, 0.2)
+    lengths: list[int] = []
+    for bias in np.linspace(-0.5, 0.5, 51):
+        set_end(head, float(bias))
+        alone = [head(word[None]) for word in features]
+        lengths = [word.shape[2] for word in alone]
+        if min(lengths) < max(lengths):
+            break
     scores = head(features)
-    alone = [head(word[None]) for word in features]
-    lengths = [word.shape[2] for word in alone]
     assert scores.shape[2] == max(lengths) > min(lengths)
     for together, word in zip(scores, alone, strict=True):
         torch.testing.assert_close(together[:, : word.shape[2]], word[0], atol=1e-5, rtol=0)
@@ -128,6 +132,15 @@ def test_the_onnx_loop_ends_where_torch_does(
     assert steps in (None, expected[0].shape[2])
     for ours, theirs in zip(load_engine(tmp_path / "attention.onnx").outputs(features.numpy()), expected, strict=True):
         np.testing.assert_allclose(ours, theirs.detach().numpy(), atol=1e-4)
+
+
+def test_graphs_that_end_elsewhere_are_not_the_same(head: AttentionHead, tmp_path: Path) -> None:
+    description = {"format": 1, "kind": "attention", **vars(CONFIG)}
+    set_end(head, 1e3)
+    write_onnx(head, description, tmp_path / "attention.onnx")
+    assert parity(head, tmp_path / "attention.onnx", description) < 1e-4
+    set_end(head, -1e3)
+    assert parity(head, tmp_path / "attention.onnx", description) == np.inf
 
 
 def test_a_recogniser_reads_with_either_head(exported: Path) -> None:

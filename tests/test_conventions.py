@@ -65,6 +65,12 @@ def test_a_line_of_control_points_is_refused(rows: int, cols: int) -> None:
         canonical_points(rows, cols)
 
 
+def test_canonical_points_cannot_be_changed() -> None:
+    """They are kept."""
+    with pytest.raises(ValueError, match="read-only"):
+        canonical_points(3, 4)[0] = 0
+
+
 def test_grid_points_are_x_y() -> None:
     assert grid_points(np.array([1, 2]), np.array([5, 6])).tolist() == [[1, 5], [2, 5], [1, 6], [2, 6]]
 

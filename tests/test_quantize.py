@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 
@@ -110,6 +111,15 @@ def test_eight_bits_are_not_rounded_again(
     assert main([str(tmp_path / "fast"), "--weights", str(weights), "--calibrate", str(synthetic)]) == 0
     assert main([str(tmp_path / "twice"), "--weights", str(tmp_path / "fast"), "--calibrate", str(synthetic)]) == 2
     assert "in 8 bits already" in capsys.readouterr().err
+
+
+def test_a_language_that_was_shipped_is_taken_along(weights: Path, synthetic: Path, tmp_path: Path) -> None:
+    shipped = Path(__file__).parents[1] / "recognizer" / "weights" / "language.onnx"
+    shutil.copytree(weights, tmp_path / "in")
+    shutil.copyfile(shipped, tmp_path / "in" / "language.onnx")
+    arguments = ["--weights", str(tmp_path / "in"), "--calibrate", str(synthetic)]
+    assert main([str(tmp_path / "fast"), *arguments]) == 0
+    assert (tmp_path / "fast" / "language.onnx").read_bytes() == shipped.read_bytes()
 
 
 def test_judges_do_not_calibrate(synthetic: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -80,24 +81,93 @@ def table_and_lstm(bias: float, initial: float | None = None) -> onnx.ModelProto
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
 
 
-@pytest.mark.parametrize("bias", [20.0, -20.0, 0.3])
-def test_no_unit_leaves_the_range(bias: float, tmp_path: Path) -> None:
-    """All gates open wide are as fast as a unit can be: tanh(t) after t steps."""
+def run(model: onnx.ModelProto, steps: int) -> dict[str, np.ndarray]:
+    """The states, and those with the guards if there are any, of a text of the table's first row."""
     import onnxruntime
 
+    if any(name == "states.guarded" for node in model.graph.node for name in node.output):
+        model = onnx.ModelProto.FromString(model.SerializeToString())
+        shape = ["length", 1, "batch", HIDDEN + 2]
+        model.graph.output.append(helper.make_tensor_value_info("states.guarded", TensorProto.FLOAT, shape))
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    names = [value.name for value in session.get_outputs()]
+    return dict(zip(names, session.run(None, {"texts": np.zeros((steps, 1), np.int64)}), strict=True))
+
+
+@pytest.mark.parametrize("bias", [20.0, -20.0, 0.3])
+def test_no_unit_leaves_the_range(bias: float) -> None:
+    """All gates open wide are as fast as a unit can be: tanh(t) after t steps."""
     model = table_and_lstm(bias)
-    texts = np.zeros((6, 1), np.int64)
-    expected = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"texts": texts})[0]
+    expected = run(model, 6)["states"]
     assert quantize_lstms(model) == 1
-    found = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"texts": texts})[0]
-    np.testing.assert_allclose(found, expected, atol=1e-6)
-    if bias == 20.0:
-        np.testing.assert_allclose(found[:, 0, 0, 0], np.tanh(np.arange(1, 7)), atol=1e-6)
+    found = run(model, 6)
+    np.testing.assert_allclose(found["states"], expected, atol=1e-6)
+    guards = found["states.guarded"][:, 0, 0, HIDDEN:]
+    np.testing.assert_allclose(guards, np.tanh(np.arange(1, 7))[:, None] * [1, -1], atol=1e-6)
+
+
+def test_units_of_any_gates_stay_between_the_guards() -> None:
+    """But for the last digit of ONNX Runtime's tanh."""
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        model = table_and_lstm(0.0)
+        weights = {tensor.name: tensor for tensor in model.graph.initializer}
+        for name in ("taken", "recurrent", "bias"):
+            values = numpy_helper.to_array(weights[name])
+            strength = np.float32(rng.choice([1, 5, 20]))
+            weights[name].CopyFrom(numpy_helper.from_array(strength * rng.normal(size=values.shape).astype("f"), name))
+        assert quantize_lstms(model) == 1
+        states = run(model, 30)["states.guarded"][:, 0, 0]
+        assert (states[:, :HIDDEN] <= states[:, [HIDDEN]] + 3e-7).all()
+        assert (states[:, :HIDDEN] >= states[:, [HIDDEN + 1]] - 3e-7).all()
+
+
+def lstm_of(model: onnx.ModelProto) -> onnx.NodeProto:
+    return next(node for node in model.graph.node if node.op_type == "LSTM")
+
+
+def add_lengths(model: onnx.ModelProto) -> None:
+    model.graph.initializer.append(numpy_helper.from_array(np.array([2], np.int32), "lengths"))
+    lstm_of(model).input.append("lengths")
+
+
+def add_peepholes(model: onnx.ModelProto) -> None:
+    model.graph.initializer.append(numpy_helper.from_array(np.ones((1, 3 * HIDDEN), np.float32), "peepholes"))
+    lstm_of(model).input.extend(["", "", "", "peepholes"])
+
+
+def change_functions(model: onnx.ModelProto) -> None:
+    lstm_of(model).attribute.append(helper.make_attribute("activations", ["Sigmoid", "Relu", "Relu"]))
+
+
+def put_words_first(model: onnx.ModelProto) -> None:
+    lstm_of(model).attribute.append(helper.make_attribute("layout", 1))
+
+
+def drop_bias(model: onnx.ModelProto) -> None:
+    del lstm_of(model).input[3:]
+
+
+@pytest.mark.parametrize("change", [add_lengths, add_peepholes, change_functions, put_words_first, drop_bias])
+def test_lstms_of_another_kind_are_left_alone(change: Callable[[onnx.ModelProto], None]) -> None:
+    model = table_and_lstm(1.0)
+    change(model)
+    before = model.SerializeToString()
+    assert quantize_lstms(model) == 0
+    assert model.SerializeToString() == before
 
 
 def test_an_initial_state_is_not_forgotten() -> None:
     assert quantize_lstms(table_and_lstm(1.0, initial=0.0)) == 1
     assert quantize_lstms(table_and_lstm(1.0, initial=0.5)) == 0
+
+
+def test_a_graph_without_lstms_stays_whole() -> None:
+    """Weights that only a graph within it reads, too."""
+    shipped = Path(__file__).parents[1] / "recognizer" / "weights" / "attention.onnx"
+    model = onnx.load(shipped)
+    assert quantize_lstms(model) == 0
+    assert model == onnx.load(shipped)
 
 
 def test_an_input_of_unknown_range_is_left_alone() -> None:

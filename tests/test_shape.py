@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 
 from helpers import RECOGNIZER_CONFIG, noise
 from rectify.conventions import MARGIN, canonical_points, to_pixels
-from rectify.shape import frame_size, resize, sample_width, text_shape, thumbnail
+from rectify.shape import (
+    QuickResizer,
+    frame_size,
+    quick_resize,
+    resize,
+    sample_width,
+    text_shape,
+    thumbnail,
+)
 
 
 def block_means(image: np.ndarray, rows: int, cols: int) -> np.ndarray:
@@ -63,6 +71,37 @@ def test_a_thumbnail_is_close_to_exact_means(size: tuple[int, int]) -> None:
     assert np.abs(thumbnail(smooth, (96, 32)).astype(int) - resize(smooth, (96, 32))).max() <= 2
     grain = noise(*size, 3)
     assert thumbnail(grain, (96, 32)).std() < 1.4 * resize(grain, (96, 32)).std()
+
+
+@pytest.mark.parametrize("shape", [(80, 230, 3), (81, 231, 3), (64, 192), (300, 97, 1), (20, 400, 3)])
+@pytest.mark.parametrize("size", [(96, 32), (96, 40), (115, 40), (48, 150)])
+def test_a_resizer_gives_what_quick_resize_gives(shape: tuple[int, ...], size: tuple[int, int]) -> None:
+    image = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    resizer = QuickResizer()
+    for source in (image, image[::-1], np.rot90(image), image):
+        for wanted in (size, (size[0] // 2, size[1]), size):
+            np.testing.assert_array_equal(resizer(source, wanted), quick_resize(source, wanted))
+
+
+def test_a_resizer_halves_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    image, seen = noise(200, 600, 3), []
+
+    def noted(source: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        seen.append(source.shape[:2])
+        return quick_resize(source, size)
+
+    monkeypatch.setattr("rectify.shape.quick_resize", noted)
+    resizer = QuickResizer()
+    for size in ((96, 32), (90, 30), (300, 100)):
+        resizer(image, size)
+    assert seen.count((200, 600)) == 1
+
+
+def test_a_resizer_does_not_take_one_image_for_another() -> None:
+    """Images that nobody else holds: in memory the next one may lie where the last one was."""
+    resizer = QuickResizer()
+    for grey in range(50):
+        assert (resizer(np.full((80, 240, 3), grey, np.uint8), (96, 32)) == grey).all()
 
 
 def test_shape_of_the_whole_crop_is_its_size_without_the_margin() -> None:

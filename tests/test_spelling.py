@@ -184,7 +184,10 @@ def test_beam_search_by_a_recogniser(exported: Path, weights: Path) -> None:
 def test_nothing_to_read_is_nothing_read(exported: Path) -> None:
     none = np.zeros((0, 32, 96, 3), np.uint8)
     for decoder in ("greedy", "attention-beam", "both"):
-        assert Recognizer(exported, decoder=decoder).read(none) == []
+        recognizer = Recognizer(exported, decoder=decoder)
+        assert recognizer.read(none) == recognizer.glance(none) == []
+        with pytest.raises(ValueError, match="no images"):
+            recognizer.logits(none)
 
 
 def test_a_calibrated_head_is_calibrated_in_both_graphs(exported: Path, tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 
 def make_lean(model: Any) -> None:
-    """Drop what the exporter notes of the Python lines behind each node, and shorten names within the graph: of an
-    unrolled one the notes are half the file. Inputs, outputs and weights keep their names.
+    """Drop what the exporter notes of the Python lines behind each node, which can be half of a file, and shorten names
+    within the graph. Inputs, outputs and weights keep their names.
 
     Args:
         model: onnx.ModelProto, changed in place; the names in the graphs within it stay unlike those around them.

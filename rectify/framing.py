@@ -25,6 +25,7 @@ class Framing:
     margin: tuple[float, float] = MARGIN
     least_bend: float = LEAST_BEND
     least_height: int = 0
+    sharp: bool = False
 
     def __post_init__(self) -> None:
         if np.shape(self.margin) != (2,):

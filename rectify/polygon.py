@@ -108,11 +108,15 @@ def place_polygons(image: Image, polygons: Sequence[ArrayLike], keep_order: bool
 
 
 def flatten_placement(
-    image: Image, placement: Placement, margin: tuple[float, float] = NO_MARGIN, least_height: int = 0
+    image: Image,
+    placement: Placement,
+    margin: tuple[float, float] = NO_MARGIN,
+    least_height: int = 0,
+    sharp: bool = False,
 ) -> Rectified:
     """A word sampled flat, with this space around it and at least so many rows if it can (see ``Rectifier``)."""
     size = frame_size(image, *placement.shape(), margin, least_height)
-    flat = warp_along(image, placement.place, size, extent_of(margin))
+    flat = warp_along(image, placement.place, size, extent_of(margin), sharp)
     return Rectified(flat, placement.control_points(ROWS, COLS), ROWS, COLS)
 
 

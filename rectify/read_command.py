@@ -338,7 +338,8 @@ class _Run:
 
         points, rows, cols = result.control_points, result.rows, result.cols
         # A crop that was left alone is saved as it is.
-        cut = partial(flatten, margin=result.framing.margin, least_height=result.framing.least_height)
+        framing = result.framing
+        cut = partial(flatten, margin=framing.margin, least_height=framing.least_height, sharp=framing.sharp)
         straight = cut if result.rectified else _as_it_is
         makers = {"output": partial(straight, image, points, rows, cols)}
         makers["overlay"] = partial(draw_overlay, image, points, rows, cols)

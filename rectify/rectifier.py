@@ -57,6 +57,7 @@ class Rectifier:
         least_height: rows that a flattened word has if it can; smaller ones are sampled finer than their source, up to
             ``shape.FINEST`` times. 0 keeps the resolution of the source. It is for engines that enlarge small crops:
             what they enlarge was then not interpolated before at the coarser resolution.
+        sharp: samples bicubically instead of bilinearly: letters keep their edges.
         any_rotation: True finds out first by how many quarter turns each crop is turned, upside down included. None
             does so for tall crops only, which may hold a word that runs up or down, as far as a network for it is
             installed. False expects all crops upright.
@@ -73,8 +74,9 @@ class Rectifier:
         least_bend: float = LEAST_BEND,
         any_rotation: bool | None = None,
         least_height: int = 0,
+        sharp: bool = False,
     ) -> None:
-        self.framing = Framing(margin, least_bend, least_height)
+        self.framing = Framing(margin, least_bend, least_height, sharp)
         file = select_weights(weights, "rectifier", __file__)
         self._engine: Engine = load_engine(file, threads, _build_network)
         config = self._engine.config
@@ -265,7 +267,8 @@ class Rectifier:
             placements = self._refined(image, placements, keep_order)
         if margin is None:
             margin = self.framing.margin if refine else NO_MARGIN
-        return [flatten_placement(image, placement, margin, self.framing.least_height) for placement in placements]
+        finely = self.framing.least_height, self.framing.sharp
+        return [flatten_placement(image, placement, margin, *finely) for placement in placements]
 
     def _refined(self, image: Image, placements: list[Placement], upright: bool) -> list[Placement]:
         """Placements corrected by what the network finds in the crops along them.
@@ -284,7 +287,7 @@ class Rectifier:
         points = to_pixels(points, image.shape[1::-1]).astype(np.float32)
         strength, bent = self.judge(image, points)
         if bent:
-            cut = self.framing.margin, self.framing.least_height
+            cut = self.framing.margin, self.framing.least_height, self.framing.sharp
             flat = flatten(image, points, self.rows, self.cols, size, *cut)
         else:
             flat = resize(image, size) if size else image.copy()
@@ -331,6 +334,7 @@ def flatten(
     size: tuple[int, int] | None = None,
     margin: tuple[float, float] = MARGIN,
     least_height: int = 0,
+    sharp: bool = False,
 ) -> Image:
     """A crop sampled flat along known control points.
 
@@ -338,10 +342,10 @@ def flatten(
         image: (H, W) or (H, W, C) uint8.
         points: (rows·cols, 2) in pixels of the image.
         size: (width, height) of the result; None keeps the resolution of the source.
-        margin, least_height: see ``Rectifier``.
+        margin, least_height, sharp: see ``Rectifier``.
     """
     size = size or natural_size(image, points, rows, cols, margin, least_height)
-    return warp(image, points, rows, cols, size, extent_of(margin))
+    return warp(image, points, rows, cols, size, extent_of(margin), sharp)
 
 
 def natural_size(

@@ -44,6 +44,7 @@ def warp(
     cols: int,
     size: tuple[int, int],
     extent: tuple[float, float] = (1.0, 1.0),
+    sharp: bool = False,
 ) -> NDArray[np.uint8]:
     """The image sampled along the spline through the control points.
 
@@ -52,19 +53,20 @@ def warp(
         points: (rows·cols, 2) control points in pixels of ``image``.
         size: (width, height) of the result.
         extent: how far the result shows the canonical frame (see ``conventions.pixel_grid``).
+        sharp: bicubic instead of bilinear, for who looks at what is sampled once: letters keep their edges.
 
     Returns:
-        (height, width) or (height, width, C) uint8. Bilinear, averaged where it shrinks, border replicated.
+        (height, width) or (height, width, C) uint8, averaged where it shrinks, border replicated.
     """
     width, height = size
     sources, points = _averaged([image], np.asarray(points, np.float64)[None], rows, cols, size, extent)
-    source = _prepared(sources[0], width * height)
+    source = _prepared(sources[0], width * height, sharp)
     result = np.empty((height, width, *image.shape[2:]), np.uint8)
     xs, ys = pixel_centers(width) * extent[0], pixel_centers(height) * extent[1]
     strip = max(1, SPLINE_PIXELS // width)
     for top in range(0, height, strip):
         planes = grid_planes(points[0], rows, cols, xs, ys[top : top + strip])
-        _sample(source, planes, result[top : top + strip])
+        _sample(source, planes, result[top : top + strip], sharp)
     return result
 
 
@@ -105,7 +107,11 @@ def warp_batch(
 
 
 def warp_along(
-    image: NDArray[np.uint8], place: Place, size: tuple[int, int], extent: tuple[float, float] = (1.0, 1.0)
+    image: NDArray[np.uint8],
+    place: Place,
+    size: tuple[int, int],
+    extent: tuple[float, float] = (1.0, 1.0),
+    sharp: bool = False,
 ) -> NDArray[np.uint8]:
     """The image sampled along any map; ``warp`` for what is no spline.
 
@@ -115,7 +121,7 @@ def warp_along(
     Args:
         image: (H, W) or (H, W, C) uint8.
         place: takes the canonical frame to pixels of ``image``.
-        size, extent: as of ``warp``.
+        size, extent, sharp: as of ``warp``.
 
     Returns:
         As ``warp``.
@@ -128,14 +134,14 @@ def warp_along(
         whole = part.shape[1::-1]
         part = _shrunk(part, shrink.tolist())
         scale = np.divide(part.shape[1::-1], whole)
-    part = _prepared(part, width * height)
+    part = _prepared(part, width * height, sharp)
     result = np.empty((height, width, *image.shape[2:]), np.uint8)
     xs, ys = pixel_centers(width) * extent[0], pixel_centers(height) * extent[1]
     strip = max(1, STRIP_PIXELS // width)
     for top in range(0, height, strip):
         rows = result[top : top + strip]
         points = place(grid_points(xs, ys[top : top + strip]))
-        _sample(part, ((points - origin + 0.5) * scale - 0.5).T.astype(np.float32), rows)
+        _sample(part, ((points - origin + 0.5) * scale - 0.5).T.astype(np.float32), rows, sharp)
     return result
 
 
@@ -174,24 +180,30 @@ def _products(basis: NDArray[np.float32], points: Points) -> NDArray[np.float32]
     return planes
 
 
-def _prepared(image: NDArray[np.uint8], pixels: int) -> NDArray[np.uint8]:
+def _prepared(image: NDArray[np.uint8], pixels: int, sharp: bool = False) -> NDArray[np.uint8]:
     """An image as OpenCV samples it best for a result of so many pixels: in one piece, which it would else make of it
-    for every strip, and of four channels instead of three, which gives the same in half the time, but has to be made of
-    all the image."""
-    if image.shape[2:] == (3,) and image.shape[0] * image.shape[1] <= MOST_CONVERTED * pixels:
+    for every strip, and, if bilinearly, of four channels instead of three, which gives the same in half the time, but
+    has to be made of all the image."""
+    if not sharp and image.shape[2:] == (3,) and image.shape[0] * image.shape[1] <= MOST_CONVERTED * pixels:
         return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2RGBA), np.uint8)
     return np.ascontiguousarray(image)
 
 
-def _sample(source: NDArray[np.uint8], planes: NDArray[np.float32], result: NDArray[np.uint8]) -> None:
+def _sample(
+    source: NDArray[np.uint8],
+    planes: NDArray[np.float32],
+    result: NDArray[np.uint8],
+    sharp: bool = False,
+) -> None:
     """Fills ``result`` (h, w[, C]) with the source (see ``_prepared``) at the pixels whose x and y are the ``planes``
     (2, ...)."""
     x, y = planes.reshape(2, *result.shape[:2])
+    interpolation = cv2.INTER_CUBIC if sharp else cv2.INTER_LINEAR
     if source.shape[2:] == (4,) and result.shape[2] == 3:
-        four = cv2.remap(source, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        four = cv2.remap(source, x, y, interpolation, borderMode=cv2.BORDER_REPLICATE)
         cv2.cvtColor(four, cv2.COLOR_RGBA2RGB, dst=result)
     else:
-        cv2.remap(source, x, y, cv2.INTER_LINEAR, dst=result, borderMode=cv2.BORDER_REPLICATE)
+        cv2.remap(source, x, y, interpolation, dst=result, borderMode=cv2.BORDER_REPLICATE)
 
 
 def _averaged(

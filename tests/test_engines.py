@@ -7,6 +7,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -323,7 +324,8 @@ def test_a_callable_gets_more_space_above_and_below_by_default(tmp_path: Path) -
     weights = save_rectifier(tmp_path / "rectifier.onnx", 0.5 * canonical_points(5, 5))
     image = noise(60, 160, 3)
     reading = Pipeline(weights, engine=lambda crops: [("", 0.0)]).read(image)
-    wider = Rectifier(weights, margin=framing_for(None).margin)
+    wider = Rectifier(weights, **asdict(framing_for(None)))
+    assert wider.framing.sharp
     np.testing.assert_array_equal(reading.crop, wider.rectify(image).image)
     assert reading.crop.shape[0] > Rectifier(weights).rectify(image).image.shape[0]
 

@@ -25,6 +25,7 @@ from rectify.polygon import (
     PREVIEW_PIXELS,
     ROWS,
     check_polygon,
+    flatten_placement,
     place_polygons,
     preview,
     rectify_polygons,
@@ -532,3 +533,12 @@ def test_a_closed_polygon_of_an_odd_number_of_corners_is_none() -> None:
 def test_a_closed_polygon_is_the_open_one() -> None:
     polygon = rectangle(5, 5, 60, 30)
     np.testing.assert_array_equal(crop(PHOTO, np.concatenate([polygon, polygon[:1]])), crop(PHOTO, polygon))
+
+
+def test_a_sharp_rectifier_samples_polygons_sharply(tmp_path: Path) -> None:
+    photo, quad = noise(120, 200, 3), [[20.3, 30.2], [150.4, 41.6], [148.1, 80.9], [18.7, 71.4]]
+    weights = save_rectifier(tmp_path / "rectifier.onnx", canonical_points(5, 5))
+    dull, sharp = (Rectifier(weights, sharp=on).rectify_polygon(photo, quad).image for on in (False, True))
+    (placement,) = place_polygons(photo, [quad])
+    np.testing.assert_array_equal(sharp, flatten_placement(photo, placement, sharp=True).image)
+    assert sharp.std() > dull.std()

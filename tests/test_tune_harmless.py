@@ -72,6 +72,17 @@ def test_the_command_reads_each_word_once_and_goes_on(
     assert "LEAST_BEND = " in capsys.readouterr().out
 
 
+def test_words_are_sampled_as_sharply_as_the_rectifier_does(tmp_path: Path) -> None:
+    weights = save_rectifier(tmp_path / "a.onnx", 0.53 * canonical_points(5, 5))
+    image = noise(60, 160, 3)
+    for sharp in (False, True):
+        rectifier = Rectifier(weights, sharp=sharp, margin=(0.06, 0.12))
+        versions, _ = tune_harmless._versions([image], rectifier)
+        same = 1 + tune_harmless.CUTS.index(((0.06, 0.12), 0))
+        np.testing.assert_array_equal(versions[same], rectifier.rectify(image).image)
+        assert rectifier.framing.sharp is sharp
+
+
 def test_what_the_rectifier_does_in_any_case_no_least_bend_changes(tmp_path: Path) -> None:
     def strength(points: NDArray[np.floating], size: tuple[int, int]) -> float:
         rectifier = Rectifier(save_rectifier(tmp_path / "a.onnx", points))

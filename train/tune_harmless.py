@@ -114,9 +114,15 @@ def best(groups: Groups) -> tuple[float, dict[str, tuple[float, int]]]:
 
 
 def read_words(
-    folder: Path, kind: str, every: int, most: int, engines: dict[str, Engine], rectifier: Rectifier, done: set[str]
+    folder: Path,
+    kind: str,
+    every: int,
+    most: int,
+    engines: dict[str, Engine],
+    rectifier: Rectifier,
+    done: set[str],
 ) -> Iterator[Record]:
-    """Reads the words of a dataset that are not done yet."""
+    """Reads the words of a dataset that are not done yet, sampled as sharply as ``rectifier`` does."""
     reader = LmdbReader(folder)
     numbers = range(1, len(reader) + 1, every)[: most or None]
     with progress(folder.name, len(numbers)) as bar:
@@ -137,12 +143,12 @@ def read_words(
 
 def _versions(images: Sequence[Image], rectifier: Rectifier) -> tuple[list[Image], list[tuple[float, ...]]]:
     """Each crop as it is and rectified with each cut, one after the other, and each one's bend by cut."""
-    rows, cols = rectifier.rows, rectifier.cols
+    rows, cols, sharp = rectifier.rows, rectifier.cols, rectifier.framing.sharp
     versions: list[Image] = []
     strengths = []
     for image, located in zip(images, rectifier.locate(images), strict=True):
         points = to_pixels(located, image.shape[1::-1])
-        versions += [image, *(flatten(image, points, rows, cols, None, *cut) for cut in CUTS)]
+        versions += [image, *(flatten(image, points, rows, cols, None, *cut, sharp) for cut in CUTS)]
         by_margin = {margin: _strength(rectifier, image, points, margin) for margin in MARGINS}
         strengths.append(tuple(by_margin[margin] for margin, _ in CUTS))
     return versions, strengths
@@ -150,10 +156,12 @@ def _versions(images: Sequence[Image], rectifier: Rectifier) -> tuple[list[Image
 
 def _strength(rectifier: Rectifier, image: Image, points: NDArray[np.float32], margin: tuple[float, float]) -> float:
     """The highest least bend with which the rectifier flattens the crop."""
+    own = rectifier.framing
     rectifier.framing = Framing(margin, math.inf)
     strength, always = rectifier.judge(image, points)
     rectifier.framing = Framing(margin, 1e-9)
     _, possible = rectifier.judge(image, points)
+    rectifier.framing = own
     return ALWAYS if always else strength if possible else NEVER
 
 
@@ -208,12 +216,13 @@ def main() -> None:
     )
     parser.add_argument("--most", type=int, default=400, help="rendered words of each set (default %(default)s)")
     parser.add_argument("--engine", nargs="+", choices=list(ENGINES), default=["rapidocr", "tesseract"])
+    parser.add_argument("--sharp", action="store_true", help="sample bicubically, to compare with records of without")
     parser.add_argument("--weights", metavar="W", help="of the rectifier; without it the shipped ones")
     options = parser.parse_args()
     records = load_records(options.records)
     done = {f"{record.engine} {record.place}" for record in records}
     engines = {name: load_engine(name) for name in options.engine} if options.photos or options.rendered else {}
-    rectifier = Rectifier(options.weights)
+    rectifier = Rectifier(options.weights, sharp=options.sharp)
     with options.records.open("a", encoding="utf-8") as file:
         for kind, paths, every, most in (
             ("photos", options.photos, options.every, 0),

@@ -41,9 +41,9 @@ ENGINES = {
 """Name of an engine, which is also the name of the extra that installs it, to the module whose ``load`` makes it."""
 
 
-UNKNOWN = Framing(margin=(0.05, 0.30))
+UNKNOWN = Framing(margin=(0.05, 0.30), sharp=True)
 """How words are cut out for other engines: they were trained on crops of detectors, which leave more space above and
-below a word than this project's recogniser wants."""
+below a word than this project's recogniser wants, and bicubic sampling harms fewer."""
 
 FRAMINGS = {
     "rapidocr": UNKNOWN,

@@ -114,7 +114,7 @@ def report(
     if arguments.into:
         insert(arguments.into, name, table)
     if arguments.plot:
-        _plot(arguments.plot, name, unit, medians)
+        plot(arguments.plot, name, unit, medians)
 
 
 def insert(file: Path, name: str, text: str) -> None:
@@ -130,7 +130,8 @@ def insert(file: Path, name: str, text: str) -> None:
     file.write_text(f"{before}{mark}\n{text}\n{end}{after}", encoding="utf-8")
 
 
-def _plot(file: Path, name: str, unit: str, medians: Mapping[str, float]) -> None:
+def plot(file: Path, name: str, unit: str, medians: Mapping[str, float]) -> None:
+    """Bars of the medians, saved as PNG."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -138,9 +139,10 @@ def _plot(file: Path, name: str, unit: str, medians: Mapping[str, float]) -> Non
 
     figure, axes = pyplot.subplots(figsize=(7, 0.5 * len(medians) + 1.2), layout="constrained")
     bars = axes.barh(list(medians), list(medians.values()))
-    axes.bar_label(bars, fmt="%.3g")
+    axes.bar_label(bars, fmt="%.3g", padding=3)
+    axes.margins(x=0.12)
     axes.invert_yaxis()
-    axes.set(xscale="log", xlabel=unit, title=name)
+    axes.set(xlabel=unit, title=name)
     figure.savefig(file, dpi=120)
 
 

@@ -1,7 +1,4 @@
-"""Draws the medians of a benchmark from the JSON that it wrote.
-
-python benchmarks/plot.py reading.json reading.png
-"""
+"""Draws the medians of a benchmark from the JSON that it wrote."""
 
 from __future__ import annotations
 
@@ -13,7 +10,11 @@ import common
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog="example:\n  python benchmarks/plot.py reading.json reading.png",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("figures", type=Path, metavar="FILE.json", help="what a benchmark wrote with --json")
     parser.add_argument("picture", type=Path, metavar="FILE.png")
     arguments = parser.parse_args()

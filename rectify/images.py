@@ -37,7 +37,10 @@ _set_log_level: Callable[[int], int] = cv2.setLogLevel if hasattr(cv2, "setLogLe
 _quiet = ProcessWide(partial(_set_log_level, 0), _set_log_level)
 
 _PNG = b"\x89PNG\r\n\x1a\n"
-_JPEG = b"\xff\xd8\xff"
+JPEG = b"\xff\xd8\xff"
+"""What a file begins with."""
+EXIF = b"Exif\0\0"
+"""What a note on how the picture was taken begins with, and so which way up it is."""
 _JPEG_FLAGS = cv2.IMREAD_UNCHANGED
 """How JPEG is decoded, which is 8 bits and opaque: OpenCV from 4.11 on gives what is wanted in one step."""
 if hasattr(cv2, "IMREAD_COLOR_RGB"):
@@ -129,7 +132,7 @@ def check_image(image: Any, most: int = MAX_PIXELS) -> None:
         raise TypeError(f"an image is a numpy array of uint8 (0..255), got {given}")
     if image.ndim not in (2, 3) or image.shape[2:] not in ((), (1,), (3,)):
         raise ValueError(f"an image has the shape (H, W), (H, W, 1) or (H, W, 3), got {image.shape}")
-    _check_size(image.shape[1], image.shape[0], most)
+    check_size(image.shape[1], image.shape[0], most)
 
 
 def check_images(images: Any, alone: str) -> None:
@@ -147,7 +150,8 @@ def check_images(images: Any, alone: str) -> None:
         check_image(image)
 
 
-def _check_size(width: int, height: int, most: int) -> None:
+def check_size(width: int, height: int, most: int = MAX_PIXELS) -> None:
+    """Raises a ValueError if a side is beyond ``MIN_SIDE``..``MAX_SIDE``, or more than ``most`` pixels in all."""
     if min(width, height) < MIN_SIDE:
         raise ValueError(f"too small: {width}x{height} pixels")
     if max(width, height) > MAX_SIDE or width * height > most:
@@ -162,8 +166,8 @@ def _decode(data: bytes, most: int) -> Image:
         raise ValueError("empty file")
     orientation, sizes = _inspect(data)
     for size in sizes:
-        _check_size(*size, most)
-    flags = _JPEG_FLAGS if data.startswith(_JPEG) else cv2.IMREAD_UNCHANGED
+        check_size(*size, most)
+    flags = _JPEG_FLAGS if data.startswith(JPEG) else cv2.IMREAD_UNCHANGED
     try:
         with _quiet:  # what is wrong becomes one line of ours
             pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
@@ -171,7 +175,7 @@ def _decode(data: bytes, most: int) -> Image:
         pixels = None
     if pixels is None:
         raise ValueError("not an image, or a damaged one")
-    _check_size(pixels.shape[1], pixels.shape[0], most)
+    check_size(pixels.shape[1], pixels.shape[0], most)
     pixels = _upright(pixels, orientation)
     return _to_rgb(pixels) if flags == cv2.IMREAD_UNCHANGED else np.ascontiguousarray(pixels)
 
@@ -187,12 +191,12 @@ def _inspect(data: bytes) -> tuple[int, list[tuple[int, int]]]:
                 sizes.append(struct.unpack_from(">II", content))
             elif kind == b"eXIf":
                 exif = content
-    elif data.startswith(_JPEG):
+    elif data.startswith(JPEG):
         exif, sizes = _inspect_jpeg(data)
     elif data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         chunks = dict(_riff_chunks(data))
         sizes.append(_webp_size(chunks))
-        exif = chunks.get(b"EXIF", b"").removeprefix(b"Exif\0\0")
+        exif = chunks.get(b"EXIF", b"").removeprefix(EXIF)
     elif data.startswith(b"BM") and len(data) >= 26:
         if data[14] == _OS2_HEADER:  # OpenCV makes it grey
             raise ValueError("BMP of OS/2 is not supported, save it as PNG")
@@ -248,7 +252,7 @@ def _inspect_jpeg(data: bytes) -> tuple[bytes, list[tuple[int, int]]]:
         if marker in _JPEG_FRAMES:
             height, width = struct.unpack_from(">xHH", data[start + 4 : end])
             sizes.append((width, height))
-        elif marker == 0xE1 and data.startswith(b"Exif\0\0", start + 4, end):
+        elif marker == 0xE1 and data.startswith(EXIF, start + 4, end):
             exif = data[start + 10 : end]
         start = end
     raise ValueError("truncated JPEG")

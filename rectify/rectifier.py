@@ -293,7 +293,7 @@ class Rectifier:
             flat = resize(image, size) if size else image.copy()
         return Rectified(flat, points, self.rows, self.cols, bent, strength)
 
-    def judge(self, image: Image, points: NDArray[np.float32]) -> tuple[float, bool]:
+    def judge(self, image: Image, points: NDArray[np.float32], framing: Framing | None = None) -> tuple[float, bool]:
         """How far a word is bent (``Rectified.strength``), and whether its crop is worth flattening.
 
         In a tall crop, what runs across is a single letter, or a word set letter above letter: nothing for a spline
@@ -301,19 +301,21 @@ class Rectifier:
 
         Args:
             points: (rows·cols, 2) control points in pixels of the crop.
+            framing: by which to judge, instead of the rectifier's own.
         """
+        framing = framing or self.framing
         strength = bend_strength(points, self.rows, self.cols)
         x, y = self._direction(points) / image.shape[1::-1]
-        least_bend = self.framing.least_bend
-        if least_bend > 0 and is_tall(image) and x >= abs(y):
+        if framing.least_bend > 0 and is_tall(image) and x >= abs(y):
             return strength, False
         upside_down = bool(x < 0)  # lies as straight as upright ones
-        return strength, upside_down or strength >= least_bend or self._fill(image, points) <= LEAST_FILL
+        fill = self._fill(image, points, framing.margin)
+        return strength, upside_down or strength >= framing.least_bend or fill <= LEAST_FILL
 
-    def _fill(self, image: Image, points: NDArray[np.float32]) -> float:
+    def _fill(self, image: Image, points: NDArray[np.float32], margin: tuple[float, float]) -> float:
         """The share of the crop that the word and its margin take."""
         length, height = text_shape(points.astype(np.float64), self.rows, self.cols)
-        ends, sides = self.framing.margin
+        ends, sides = margin
         framed = length * (1 + 2 * ends) * height * (1 + 2 * sides)
         # Rounded, so that half a crop is half of it on every processor.
         return round(float(framed / (image.shape[0] * image.shape[1])), 6)

@@ -134,10 +134,12 @@ def write_quantized(file: WeightFile, target: Path, pictures: Sequence[NDArray[n
             texts needs none.
     """
     import onnx
+    import onnxruntime
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     from train.quantize_lstm import quantize_lstms
 
+    onnxruntime.set_default_logger_severity(3)  # errors only: the sessions within have no option for it
     model = onnx.load(file.path)
     quant_pre_process(str(file.path), str(target), skip_symbolic_shape=True)
     if QUANTIZED[file.kind]:
@@ -155,7 +157,6 @@ def write_quantized(file: WeightFile, target: Path, pictures: Sequence[NDArray[n
 def _quantize_static(kind: str, graph: Path, given: str, pictures: Sequence[NDArray[np.uint8]]) -> None:
     """Quantize a graph in place, with the ranges that it shows when its input of that name is these pictures."""
     import onnx
-    import onnxruntime
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
     class Pictures(CalibrationDataReader):
@@ -165,7 +166,6 @@ def _quantize_static(kind: str, graph: Path, given: str, pictures: Sequence[NDAr
         def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
             return next(self._left, None)
 
-    onnxruntime.set_default_logger_severity(3)  # errors only: the sessions that calibrate have no option for it
     convolutions = [node.name for node in onnx.load(graph).graph.node if node.op_type == "Conv"]
     left = convolutions[:1] + (convolutions[-1:] if kind in ("rectifier", "refiner") else [])
     quantize_static(

@@ -156,12 +156,8 @@ def _versions(images: Sequence[Image], rectifier: Rectifier) -> tuple[list[Image
 
 def _strength(rectifier: Rectifier, image: Image, points: NDArray[np.float32], margin: tuple[float, float]) -> float:
     """The highest least bend with which the rectifier flattens the crop."""
-    own = rectifier.framing
-    rectifier.framing = Framing(margin, math.inf)
-    strength, always = rectifier.judge(image, points)
-    rectifier.framing = Framing(margin, 1e-9)
-    _, possible = rectifier.judge(image, points)
-    rectifier.framing = own
+    strength, always = rectifier.judge(image, points, Framing(margin, math.inf))
+    _, possible = rectifier.judge(image, points, Framing(margin, 1e-9))
     return ALWAYS if always else strength if possible else NEVER
 
 

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from data.augment import Augmentation
 from data.decode import decode
-from data.quads import QUADS, read_quads
+from data.quads import QUADS, Quad, read_quads
 from data.reader import LmdbReader, find_lmdbs
 from data.slots import AHEAD, Empty, Lent, Slots
 from data.synth.geometry import WordGeometry, control_points
@@ -55,6 +55,9 @@ class Source:
     """For photographs; rendered words come with their own variety."""
     hold_out: int = 0
     """Every n-th sample, from the first, is kept for validation and never trained on; 0 keeps none."""
+    space: tuple[float, float] = (0.0, 0.0)
+    """What the quadrilaterals of ``quads.jsonl`` leave around the letters, in text heights, at the ends, and above and
+    below; rendered words have none."""
 
 
 @dataclass(frozen=True)
@@ -193,7 +196,7 @@ class SampleSet:
     def __init__(self, source: Source, held_out: bool = False, geometry: bool = True) -> None:
         self.readers = [LmdbReader(path, READS_MAPPED) for path in find_lmdbs(source.paths)]
         self._outlines = [
-            {number: quad.outline(OUTLINE) for number, quad in read_quads(reader.folder / QUADS).items() if quad.usable}
+            {number: quad.outline(OUTLINE, source.space) for number, quad in _quads(reader).items()}
             for reader in self.readers
         ]
         counts = [len(reader) for reader in self.readers]
@@ -236,6 +239,11 @@ class SampleSet:
             # A letter was left out, or the label mended: the places are no longer those of its letters.
             geometry = replace(geometry, characters=(), heights=())
         return Sample(image, kept, geometry, self._outlines[which].get(record.number))
+
+
+def _quads(reader: LmdbReader) -> dict[int, Quad]:
+    """The annotated words of a dataset that say where they lie."""
+    return {number: quad for number, quad in read_quads(reader.folder / QUADS).items() if quad.usable}
 
 
 def fit(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -40,17 +40,29 @@ class Quad:
         turns = around[:, 0] * following[:, 1] - around[:, 1] * following[:, 0]
         return not self.vertical and bool((turns > 0).all())
 
-    def outline(self, samples: int) -> NDArray[np.float64]:
+    def outline(self, samples: int, space: tuple[float, float] = (0.0, 0.0)) -> NDArray[np.float64]:
         """The word's outline in the crop as ``tps.text_outline`` gives it, normalised (2·samples, 2).
 
         The points lie along the edges as those of a flat word seen in the perspective that makes the quadrilateral.
+
+        Args:
+            space: that the quadrilateral leaves around the letters, in text heights, at the ends, and above and below.
         """
         corners = to_normalized(self.corners, self.size)
         square = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]], np.float32)
         matrix = cv2.getPerspectiveTransform(square, corners.astype(np.float32))
-        x = np.linspace(-1, 1, samples)
-        top = np.column_stack([x, np.full(samples, -1.0)])
+        along, across = self._share_of_text(space)
+        x = np.linspace(-along, along, samples)
+        top = np.column_stack([x, np.full(samples, -across)])
         return cv2.perspectiveTransform(np.concatenate([top, -top])[None], matrix)[0]
+
+    def _share_of_text(self, space: tuple[float, float]) -> tuple[float, float]:
+        """How much of its length and of its height the letters take; a fifth of the length at least."""
+        edges = np.linalg.norm(np.roll(self.corners, -1, axis=0) - self.corners, axis=1)
+        length, height = edges[::2].mean(), edges[1::2].mean()
+        ends, sides = space
+        text_height = height / (1 + 2 * sides)
+        return max(0.2, 1 - 2 * ends * text_height / length), 1 / (1 + 2 * sides)
 
 
 def read_quads(path: Path) -> dict[int, Quad]:

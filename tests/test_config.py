@@ -59,6 +59,8 @@ def test_round_trip(tmp_path: Path) -> None:
         ("carried_rate=-1", "carried_rate: expected 0 or more, got -1"),
         ("recognizer.charset=[a]", r"charset: expected str, got \['a'\]$"),
         ("sources.a.hold_out=1", "sources.a.hold_out: expected 0 or from 2 on, or 1 with a share of 0"),
+        ("sources.a.space=[0.1]", "sources.a.space: expected two shares of 0 or more"),
+        ("sources.a.space=[0.1, -0.1]", "sources.a.space: expected two shares of 0 or more"),
     ],
 )
 def test_mistakes_are_named(tmp_path: Path, override: str, message: str) -> None:

@@ -228,6 +228,19 @@ def test_augmentation_leaves_torchs_generator_alone() -> None:
     assert first.dtype == np.uint8 and torch.equal(torch.get_rng_state(), state)
 
 
+def test_a_source_says_what_space_its_annotators_left(tmp_path: Path) -> None:
+    corners = np.array([[20, 10], [139, 10], [139, 40], [20, 40]])
+    with LmdbWriter(tmp_path / "photos") as writer:
+        writer.add(cv2.imencode(".png", np.zeros((50, 160, 3), np.uint8))[1].tobytes(), "word")
+    line = json.dumps({"index": 1, "size": [160, 50], "quad": corners.tolist()})
+    (tmp_path / "photos" / "quads.jsonl").write_text(line + "\n")
+    photos = (str(tmp_path / "photos"),)
+    (outline,) = BatchDataset({"photos": Source(photos, space=(0.2, 0.25))}, 1, VIEW, seed=1)[0].outlines.numpy()
+    # 30 pixels are 1.5 text heights of 20.
+    expected = np.array([[24, 15], [135, 15], [135, 35], [24, 35]], float)
+    np.testing.assert_allclose(to_pixels(outline, (160, 50))[[0, OUTLINE - 1, OUTLINE, -1]], expected, atol=1e-4)
+
+
 def test_annotated_outlines_follow_the_augmentation(tmp_path: Path) -> None:
     """A white word on black: wherever the crop is turned to, its outline is found on the white."""
     corners = np.array([[20, 10], [139, 16], [135, 40], [24, 34]])

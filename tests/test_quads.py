@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from data.quads import Quad, read_quads
+from rectify.conventions import to_pixels
 
 
 def test_a_damaged_quad_is_named(tmp_path: Path) -> None:
@@ -33,6 +34,22 @@ def test_the_outline_is_denser_at_the_far_end() -> None:
     )
     steps = np.diff(outline[:9, 0])
     assert (np.diff(steps) < 0).all() and steps[0] > 2 * steps[-1]
+
+
+@pytest.mark.parametrize("degrees", [0, 30])
+def test_the_space_that_annotators_leave_is_taken_off(degrees: int) -> None:
+    """A word 80 long and 20 high, with a fifth of its height left at the ends and a tenth above and below."""
+    turn = np.array([[np.cos(t := np.radians(degrees)), -np.sin(t)], [np.sin(t), np.cos(t)]])
+    corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])
+    quad = Quad((200, 100), corners * [44, 12] @ turn.T + [100, 50])
+    outline = to_pixels(quad.outline(2, space=(0.2, 0.1)), (200, 100))
+    np.testing.assert_allclose(outline, corners * [40, 10] @ turn.T + [100, 50], atol=1e-4)
+
+
+def test_something_of_a_word_is_left_however_much_space_is_taken_off() -> None:
+    quad = Quad((20, 20), np.array([[0, 0], [19, 0], [19, 19], [0, 19]], float))
+    outline = quad.outline(2, space=(0.9, 0.0))
+    assert np.ptp(outline[:, 0]) == pytest.approx(0.2 * 19 / 10, abs=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -247,6 +247,35 @@ def test_labels_are_not_needed(tmp_path: Path) -> None:
     assert (figures.samples, figures.bad) == (1, 0)
 
 
+def written(text: str) -> tuple[bytes, WordGeometry]:
+    """A picture of a text, and where its ink lies."""
+    picture = np.full((60, 240), 255, np.uint8)
+    cv2.putText(picture, text, (20, 42), cv2.FONT_HERSHEY_DUPLEX, 1.4, 0, 2, cv2.LINE_AA)
+    rows, columns = (np.flatnonzero((picture < 128).any(axis)) for axis in (1, 0))
+    (left, right), (top, bottom) = (line[[0, -1]] + np.array([-0.5, 0.5]) for line in (columns, rows))
+    x, y = to_normalized(np.array([[left, top], [right, bottom]]), (240, 60)).T
+    length = (right - left) / (bottom - top)
+    matrix = ((np.ptp(x) / length, 0.0, x.mean()), (0.0, np.ptp(y), y.mean()), (0.0, 0.0, 1.0))
+    return cv2.imencode(".png", picture)[1].tobytes(), WordGeometry((240, 60), length, Curve(), matrix)
+
+
+def test_words_that_nobody_can_read_are_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of three words of which one is not in the picture; a real one, whose truth is unknown, stays."""
+    image, truth = written("train")
+    with LmdbWriter(tmp_path / "set") as writer:
+        writer.add(image, "Train", geometry(truth))
+        writer.add(png(240, 60), "train", geometry(truth))
+        writer.add(png(240, 60), "train")
+        writer.add(b"no image", "train")
+    target = tmp_path / "quality.json"
+    found = {}
+    for options in ([], ["--readable"]):
+        assert quality_command.main([str(tmp_path / "set"), "--json", str(target), *options]) == 1
+        found[len(options)] = json.loads(target.read_text(encoding="utf-8"))["sets"]["set"]
+    assert [(found[n]["samples"], found[n]["words"], found[n]["bad"]) for n in (0, 1)] == [(4, 2, 1), (3, 1, 1)]
+    assert found[1]["end_point_error"] < found[0]["end_point_error"]
+
+
 def test_a_wider_margin_shows_more_of_what_is_outside(tmp_path: Path) -> None:
     reader = synthetic_set(tmp_path / "set", [{}])
     shares = [

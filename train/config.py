@@ -179,6 +179,8 @@ def config_from(tree: Mapping[str, Any]) -> Config:
             raise ConfigError(
                 f"sources.{name}.hold_out: expected 0 or from 2 on, or 1 with a share of 0, got {source.hold_out}"
             )
+        if len(source.space) != 2 or min(source.space) < 0:
+            raise ConfigError(f"sources.{name}.space: expected two shares of 0 or more, got {list(source.space)}")
     return config
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import Protocol
 
 import numpy as np
@@ -39,6 +40,15 @@ class Locator(Protocol):
 
     def locate(self, images: Sequence[Image], /) -> NDArray[np.float32]:
         """Control points (N, rows·cols, 2) of N crops, normalised."""
+
+
+@dataclass(frozen=True)
+class Word(Crop):
+    """A crop and what is known of the word in it."""
+
+    truth: WordGeometry | None = None
+    """The map by which it was rendered."""
+    ink: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
@@ -152,6 +162,7 @@ def measure(
     locator: Locator | TruePoints,
     watch: Callable[[Crop], None] | None = None,
     margin: tuple[float, float] = MARGIN,
+    keep: Callable[[Sequence[Word]], Sequence[bool]] | None = None,
 ) -> Quality:
     """Locate the word in every crop of a set and compare with what is known of it.
 
@@ -160,18 +171,21 @@ def measure(
         locator: what is measured.
         watch: told every crop, a bad one with its error.
         margin: space around the word in the rectified image, see ``Rectifier``; what it leaves out is cut off.
+        keep: which of some crops are measured, all of them without it; bad ones are not asked about.
 
     Raises:
         ValueError: ``quads.jsonl`` is damaged.
     """
     quality = Quality()
     quads = read_quads(reader.folder / QUADS)
-    for batch in batches(_words(reader)):
-        readable = [word for word in batch if word.image is not None]
-        quality.samples += len(batch)
-        quality.bad += len(batch) - len(readable)
-        located = _locate(readable, locator)
-        for word, points in located:
+    for batch in batches(_words(reader, labelled=keep is not None)):
+        sound = [word for word in batch if word.image is not None]
+        bad = len(batch) - len(sound)
+        if keep:
+            sound = list(compress(sound, keep(sound)))
+        quality.samples += len(sound) + bad
+        quality.bad += bad
+        for word, points in _locate(sound, locator):
             _add(quality, word, points, quads.get(word.number), (locator.rows, locator.cols), margin)
         for word in batch:
             if watch:
@@ -179,7 +193,7 @@ def measure(
     return quality
 
 
-def _locate(words: Sequence[_Word], locator: Locator | TruePoints) -> list[tuple[_Word, Points]]:
+def _locate(words: Sequence[Word], locator: Locator | TruePoints) -> list[tuple[Word, Points]]:
     """The words with their control points."""
     if isinstance(locator, TruePoints):
         return [(word, word.truth.control_points(locator.rows, locator.cols)) for word in words if word.truth]
@@ -188,7 +202,7 @@ def _locate(words: Sequence[_Word], locator: Locator | TruePoints) -> list[tuple
 
 
 def _add(
-    quality: Quality, word: _Word, points: Points, quad: Quad | None, grid: tuple[int, int], margin: tuple[float, float]
+    quality: Quality, word: Word, points: Points, quad: Quad | None, grid: tuple[int, int], margin: tuple[float, float]
 ) -> None:
     """Measure one word."""
     assert word.image is not None
@@ -203,21 +217,17 @@ def _add(
         quality.quads.append(quad_errors(points, quad, *grid))
 
 
-@dataclass(frozen=True)
-class _Word(Crop):
-    truth: WordGeometry | None = None
-    ink: NDArray[np.bool_] | None = None
-
-
-def _words(reader: Reader) -> Iterator[_Word]:
-    """Every crop with its true map, if it has one; one whose geometry is damaged is bad."""
+def _words(reader: Reader, labelled: bool) -> Iterator[Word]:
+    """Every crop with its true map, if it has one; one whose geometry is damaged is bad, and one whose label is, where
+    that is asked for."""
     for number in range(1, len(reader) + 1):
         try:
             image = read_crop(reader, number)
             truth = WordGeometry.of(reader.geometry(number - 1), f"{reader.folder}: geometry-{number:09d}")
-            yield _Word(number, image=image, truth=truth, ink=reader.ink(number - 1))
+            label = reader.label(number - 1) if labelled else ""
+            yield Word(number, label, image, truth=truth, ink=reader.ink(number - 1))
         except (ValueError, OSError) as error:
-            yield _Word(number, error=str(error))
+            yield Word(number, error=str(error))
 
 
 def _mean(values: Sequence[float]) -> float | None:

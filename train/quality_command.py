@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,8 @@ from rectify.conventions import MARGIN, extent_of
 from rectify.rectifier import LEAST_BEND, Rectifier
 from train.crops import Crop, set_names
 from train.output import complain, number, progress, table, write_json, write_text
-from train.quality import Locator, QualityFigures, TruePoints, measure
+from train.quality import Locator, Quality, QualityFigures, TruePoints, Word, measure
+from train.readable import Readable
 from train.report import page
 from train.shape_errors import ANNOTATED_SPACE, FRAME
 
@@ -93,6 +94,7 @@ Everywhere:
 
 _EPILOG = """examples:
   rectify-ocr quality synthetic data/IC15 --json quality.json
+  rectify-ocr quality synthetic --readable     without the words that noise or blur has made unreadable
   rectify-ocr quality synthetic --grids 3x3 5x5 7x7 2x10 2x20     what a grid could reach, from the true map
   rectify-ocr quality synthetic --weights runs/5x5 runs/2x10      trained ones side by side
 """
@@ -106,6 +108,7 @@ def main(argv: Sequence[str]) -> int:
         margin = (options.margin[0], options.margin[1])
         extent_of(margin)
         locators = _locators(options.weights, options.grids)
+        keep = Readable() if options.readable else None
     except (ValueError, OSError) as error:
         parser.error(str(error))
     figures: dict[tuple[str, str], QualityFigures] = {}
@@ -113,7 +116,8 @@ def main(argv: Sequence[str]) -> int:
     for name, folder in set_names(options.lmdb).items():
         for source, locator in locators.items():
             try:
-                figures[name, source] = _measure(name, folder, locator, margin, (options.space[0], options.space[1]))
+                found = _measure(name, folder, locator, margin, keep)
+                figures[name, source] = found.summary((options.space[0], options.space[1]))
             except (ValueError, OSError) as error:
                 complain(error)
                 failed = True
@@ -124,7 +128,8 @@ def main(argv: Sequence[str]) -> int:
             write_json(options.json, _json(figures, locators))
         if options.report:
             margins, space = "margins {:g} and {:g}".format(*margin), "space {:g} and {:g}".format(*options.space)
-            facts = [margins, space, *legend(header)]
+            only = ["of the rendered words those alone that can be read at all"] if options.readable else []
+            facts = [margins, space, *only, *legend(header)]
             write_text(options.report, page("rectify-ocr quality", facts, header, rows, []))
         print(table(header, rows))
     return int(failed or any(values.bad for values in figures.values()))
@@ -168,6 +173,12 @@ def _parser() -> argparse.ArgumentParser:
         help="space that annotators leave around the letters, in text heights (default {:g} {:g}, which is what the "
         "columns ends and sides say of IC15's training words)".format(*ANNOTATED_SPACE),
     )
+    parser.add_argument(
+        "--readable",
+        action="store_true",
+        help="of synthetic words only those that the shipped recogniser reads along their true map: of a word that "
+        "nobody can read, no network can say where it lies",
+    )
     return parser
 
 
@@ -188,8 +199,12 @@ def _locators(weights: Sequence[str] | None, grids: Sequence[TruePoints]) -> dic
 
 
 def _measure(
-    name: str, folder: Path, locator: Locator | TruePoints, margin: tuple[float, float], space: tuple[float, float]
-) -> QualityFigures:
+    name: str,
+    folder: Path,
+    locator: Locator | TruePoints,
+    margin: tuple[float, float],
+    keep: Callable[[Sequence[Word]], Sequence[bool]] | None,
+) -> Quality:
     reader = LmdbReader(folder)
     with progress(name, len(reader)) as bar:
 
@@ -198,10 +213,10 @@ def _measure(
             if crop.error is not None:
                 complain(crop.error)
 
-        figures = measure(reader, locator, watch, margin).summary(space)
-    if isinstance(locator, TruePoints) and not figures.words:
+        quality = measure(reader, locator, watch, margin, keep)
+    if isinstance(locator, TruePoints) and not quality.words:
         raise ValueError(f"{folder}: no known geometry to measure grids on; it takes a set of rectify-ocr synth")
-    return figures
+    return quality
 
 
 def quality_table(figures: Mapping[tuple[str, str], QualityFigures]) -> tuple[list[str], list[list[str]]]:

@@ -22,12 +22,21 @@ def not_negative(text: str) -> int:
 
 def output_file(argument: str) -> Path:
     """An argparse type: a file that can be written later; refused now rather than after an hour of measuring."""
+    if argument == "-":
+        raise argparse.ArgumentTypeError("- is no file here: /dev/stdout is standard output, ./- a file of that name")
     path = Path(argument)
     if path.is_dir():
         raise argparse.ArgumentTypeError(f"{argument} is a folder, give the name of a file")
     if not path.parent.is_dir():
         raise argparse.ArgumentTypeError(f"folder {path.parent} does not exist, create it first")
     return path
+
+
+def out_folder(argument: str) -> Path:
+    """An argparse type: a folder, which need not exist; not the empty text of a variable that is not set."""
+    if not argument:
+        raise argparse.ArgumentTypeError("empty; . is the current folder")
+    return Path(argument)
 
 
 def _whole(text: str, least: int, otherwise: str) -> int:

@@ -40,8 +40,10 @@ def extent_of(margin: tuple[float, float]) -> tuple[float, float]:
     for which it is the frame itself).
 
     Raises:
-        ValueError: a margin that leaves nothing of the text, or next to nothing but space.
+        ValueError: a margin that is not (ends, sides), leaves nothing of the text, or next to nothing but space.
     """
+    if np.shape(margin) != (2,):
+        raise ValueError(f"a margin is (ends, sides), got {margin}")
     along, across = margin
     if not (-0.5 < along <= MOST_MARGIN and -0.5 < across <= MOST_MARGIN):
         raise ValueError(

@@ -9,18 +9,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rectify.arguments import out_folder
 from rectify.text_files import read_utf8
 
 if TYPE_CHECKING:
     from rectify.images import Image
 
-KEYS = ("points", "polygon", "quad")
-"""What an object may call its polygon."""
-
 EPILOG = """\
 POLYGONS is a JSON list. Each polygon is a list of points [x, y] in pixels from the photo's top left corner, a flat list
-of as many numbers, or an object with such a list as "points", "polygon" or "quad"; what else the object holds does not
-matter. A polygon has four corners in any order, or an even number of points: the first half along one edge of the text,
+of as many numbers, or an object with such a list as "points", "polygon", "quad", "poly", "vertices", "box", "bbox" or
+"rect", of which the last three may be [left, top, width, height], too; what else the object holds does not matter. A
+polygon has four corners in any order, or an even number of points: the first half along one edge of the text,
 the second half back along the other. A last point that is the first one again closes the polygon; where it is a tip of
 the text instead, --keep-order says so.
 
@@ -55,7 +54,8 @@ def main(argv: Sequence[str]) -> int:
     image = read_image(options.image, most=PHOTO_PIXELS)
     polygons = read_polygons(options.polygons)
 
-    def crop(polygon: Any) -> Image:
+    def crop(item: Any) -> Image:
+        polygon = polygon_of(item)
         if rectifier is None:
             return rectify_polygons(image, [polygon], margin or NO_MARGIN, options.keep_order)[0].image
         return rectifier.rectify_polygon(image, polygon, True, margin, options.keep_order).image
@@ -78,7 +78,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def read_polygons(path: Path) -> list[Any]:
-    """The polygons in a file, see ``EPILOG``; whether each is one is not checked.
+    """The entries of a file of polygons, see ``EPILOG``; whether each is one is not checked.
 
     Raises:
         ValueError, OSError: no JSON list.
@@ -92,16 +92,29 @@ def read_polygons(path: Path) -> list[Any]:
         raise ValueError(f"{path}: not a list of polygons")
     if items and _is_one_polygon(items):
         raise ValueError(f"{path}: holds points of one polygon; it takes a list of polygons: [[[x, y], ...], ...]")
-    return [_points(item) for item in items]
+    return items
 
 
 def _is_one_polygon(items: list[Any]) -> bool:
     return all(isinstance(item, list) and len(item) == 2 and not isinstance(item[0], (list, dict)) for item in items)
 
 
-def _points(item: Any) -> Any:
+def polygon_of(item: Any) -> Any:
+    """What an entry of the list gives as its polygon; whether it is one is not checked.
+
+    Raises:
+        ValueError: an object without one.
+    """
+    from rectify.regions import BOX_KEYS, REGION_KEYS, region_of
+
     if isinstance(item, dict):
-        item = next((item[key] for key in KEYS if key in item), None)
+        try:
+            region = region_of(item)
+        except (TypeError, ValueError):
+            raise ValueError("what it gives as its polygon is not a list of points [x, y]") from None
+        if region is None:
+            raise ValueError(f"has none of the keys {', '.join((*REGION_KEYS, *BOX_KEYS))}")
+        return region
     if isinstance(item, list) and len(item) % 2 == 0 and all(isinstance(value, (int, float)) for value in item):
         return [item[i : i + 2] for i in range(0, len(item), 2)]
     return item
@@ -116,7 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("image", type=Path, metavar="IMAGE", help="the photo")
     parser.add_argument("polygons", type=Path, metavar="POLYGONS", help="JSON file of polygons, see below")
-    parser.add_argument("-o", dest="output", type=Path, metavar="DIR", required=True, help="folder for the crops")
+    parser.add_argument("-o", dest="output", type=out_folder, metavar="DIR", required=True, help="folder for the crops")
     parser.add_argument("--refine", action="store_true", help="correct each crop by what the network sees in it")
     parser.add_argument(
         "--margin",

@@ -7,7 +7,7 @@ coordinates of the rest of the project (``rectify.conventions``) are half a pixe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -18,8 +18,8 @@ from rectify.conventions import TEXT_EXTENT, Points, canonical_points, extent_of
 from rectify.images import MIN_SIDE, PHOTO_PIXELS, Image, check_image
 from rectify.rectified import Rectified
 from rectify.shape import frame_size, outline_shape
-from rectify.tps import tps_map
-from rectify.warp import Place, warp_along
+from rectify.tps import grid_planes, tps_map
+from rectify.warp import Coordinates, GridPlace, Place, warp_along
 
 NO_MARGIN = (0.0, 0.0)
 """A result that shows what is in the polygon and no more."""
@@ -31,6 +31,16 @@ high, the spline through so many points differs from it by up to 3 % of the heig
 ELONGATED = 1.5
 """A quadrilateral whose one pair of sides is at least so many times as long as the other is read along it."""
 
+UNEVEN = 0.25
+"""Unevenness of the distances between the two edges of a polygon, from which another start is looked for. A word that
+comes near with its end, twice as high there as at the other, has less."""
+
+FAR_BETTER = 2.0
+"""Times that the distances from another start must be more even."""
+
+TIP = 0.05
+"""Share of the mean distance between the edges of a polygon below which they meet."""
+
 FAR = 1e6
 """Pixels from the image's corner beyond which a coordinate is a mistake."""
 
@@ -39,8 +49,11 @@ MIN_AREA = 1.0
 
 NO_AREA = "encloses no area"
 
-PREVIEW_PIXELS = 1 << 20
-"""Of a crop that only a network sees."""
+OnError = Callable[[int, ValueError], object]
+"""Told the index of a polygon that is none, and why."""
+
+PREVIEW_PIXELS = 1 << 18
+"""Of a crop that only a network sees, which makes a few thousand of it; far fewer would blur what it looks at."""
 
 _SAMPLES = 65
 """Points along each edge from which its length is measured."""
@@ -55,6 +68,8 @@ class Placement:
 
     place: Place
     """Takes points (N, 2) of the canonical frame to pixels (N, 2) of the image."""
+    grid_place: GridPlace | None = None
+    """The same for grids, if there is a faster way."""
 
     def control_points(self, rows: int, cols: int) -> NDArray[np.float32]:
         """A grid (rows·cols, 2) of control points on the map, in pixels."""
@@ -74,7 +89,11 @@ class Placement:
             points: (rows·cols, 2) control points of the spline, in this placement's canonical frame.
         """
         points = np.asarray(points, np.float64)
-        return Placement(lambda canonical: self.place(tps_map(canonical, points, rows, cols)))
+
+        def grid_place(xs: Coordinates, ys: Coordinates) -> Points:
+            return self.place(grid_planes(points, rows, cols, xs, ys).reshape(2, -1).T)
+
+        return Placement(lambda canonical: self.place(tps_map(canonical, points, rows, cols)), grid_place)
 
 
 def rectify_polygons(
@@ -88,23 +107,44 @@ def rectify_polygons(
     Raises:
         TypeError, ValueError: not an image, or not such polygons.
     """
-    return [flatten_placement(image, placement, margin) for placement in place_polygons(image, polygons, keep_order)]
+    placements = place_polygons(image, polygons, keep_order)
+    return [flatten_placement(image, placement, margin) for placement in placements.values()]
 
 
-def place_polygons(image: Image, polygons: Sequence[ArrayLike], keep_order: bool = False) -> list[Placement]:
-    """Where the words in polygons lie.
+def place_polygons(
+    image: Image, polygons: Sequence[ArrayLike], keep_order: bool = False, on_error: OnError | None = None
+) -> dict[int, Placement]:
+    """Where the words in polygons lie, by their index.
+
+    Args:
+        on_error: told of each that is none, which is left out then.
 
     Raises:
-        TypeError, ValueError: not an image, or not polygons of it; the message says which by its index.
+        TypeError, ValueError: not an image, or, without ``on_error``, not polygons of it; the message says which by its
+            index.
     """
     check_image(image, PHOTO_PIXELS)
-    placements = []
+    placements = {}
     for index, polygon in enumerate(polygons):
         try:
-            placements.append(_place(check_polygon(polygon, image.shape[1::-1], keep_order), keep_order))
+            placements[index] = place_polygon(polygon, image.shape[1::-1], keep_order)
         except ValueError as error:
-            raise ValueError(f"polygons[{index}]: {error}") from None
+            if on_error is None:
+                raise ValueError(f"polygons[{index}]: {error}") from None
+            on_error(index, error)
     return placements
+
+
+def place_polygon(polygon: ArrayLike, size: tuple[int, int], keep_order: bool = False) -> Placement:
+    """Where the word in a polygon lies in an image of this size (width, height).
+
+    Raises:
+        ValueError: not a polygon of it.
+    """
+    top, bottom = text_edges(check_polygon(polygon, size, keep_order), keep_order)
+    corners = np.concatenate([top, bottom[::-1]])
+    text = _perspective(corners) if len(corners) == 4 and _is_convex(corners) else _between(top, bottom)
+    return Placement(lambda canonical: text(canonical / TEXT_EXTENT) - 0.5)
 
 
 def flatten_placement(
@@ -115,8 +155,9 @@ def flatten_placement(
     sharp: bool = False,
 ) -> Rectified:
     """A word sampled flat, with this space around it and at least so many rows if it can (see ``Rectifier``)."""
+    extent = extent_of(margin)
     size = frame_size(image, *placement.shape(), margin, least_height)
-    flat = warp_along(image, placement.place, size, extent_of(margin), sharp)
+    flat = warp_along(image, placement.place, size, extent, sharp, placement.grid_place)
     return Rectified(flat, placement.control_points(ROWS, COLS), ROWS, COLS)
 
 
@@ -130,7 +171,8 @@ def preview(image: Image, placement: Placement, margin: tuple[float, float]) -> 
 
 
 def check_polygon(polygon: ArrayLike, size: tuple[int, int], keep_order: bool = False) -> NDArray[np.float64]:
-    """A polygon as an array (M, 2), without a last point that closes it, as some detectors give it.
+    """A polygon as an array (M, 2), from as many points or a contour of OpenCV's (M, 1, 2), without a last point that
+    closes it, as some detectors give it.
 
     Args:
         size: (width, height) of its image.
@@ -144,12 +186,16 @@ def check_polygon(polygon: ArrayLike, size: tuple[int, int], keep_order: bool = 
         points = np.array(polygon, np.float64)
     except (TypeError, ValueError, OverflowError):
         raise ValueError("not a list of points [x, y]") from None
+    if points.ndim == 3 and points.shape[1:] == (1, 2):
+        points = points[:, 0]  # a contour of OpenCV's
     if points.ndim != 2 or points.shape[1] != 2:
         raise ValueError(f"a polygon is a list of points [x, y], this has the shape {points.shape}")
     if not np.isfinite(points).all():
         raise ValueError("a coordinate is not a finite number")
     if (np.abs(points) > FAR).any():
         raise ValueError(f"a coordinate is beyond {FAR:.0e} pixels")
+    if len(points) >= 4 and len(np.unique(points, axis=0)) < 3:
+        raise ValueError(NO_AREA)
     closed = len(points) >= 4 and bool((points[0] == points[-1]).all())
     if closed and (len(points) % 2 or not (keep_order or _is_lens(points))):
         points = points[:-1]
@@ -180,8 +226,9 @@ def text_edges(polygon: Points, keep_order: bool = False) -> tuple[Points, Point
     the other, the text runs along it, else along the pair that is nearer to the horizontal; from left to right, and
     downwards if that is the same.
 
-    Of a longer polygon the first half of the points is one edge, and the second half, backwards, the other. Clockwise
-    or not does not matter; the text runs from left to right, measured from end to end of both edges.
+    Of a longer polygon the first half of the points is one edge, and the second half, backwards, the other, unless it
+    plainly starts elsewhere: where the points of its edges lie across from each other (see ``_halved``). Clockwise or
+    not does not matter; the text runs from left to right, measured from end to end of both edges.
 
     Args:
         polygon: (M, 2), checked.
@@ -205,19 +252,31 @@ def text_edges(polygon: Points, keep_order: bool = False) -> tuple[Points, Point
     points = polygon if clockwise else polygon[::-1]
     if len(polygon) == 4 and not keep_order:
         return _quad_edges(points)
-    half = len(points) // 2
-    top, bottom = points[:half], points[: half - 1 : -1]
+    top, bottom = _halves(points) if keep_order else _halved(points)
     reading = top[-1] - top[0] + bottom[-1] - bottom[0]
     if not keep_order and _turned_back(reading):
         return bottom[::-1], top[::-1]
     return top, bottom
 
 
-def _place(polygon: Points, keep_order: bool) -> Placement:
-    top, bottom = text_edges(polygon, keep_order)
-    corners = np.concatenate([top, bottom[::-1]])
-    text = _perspective(corners) if len(corners) == 4 and _is_convex(corners) else _between(top, bottom)
-    return Placement(lambda canonical: text(canonical / TEXT_EXTENT) - 0.5)
+def _halves(points: Points) -> tuple[Points, Points]:
+    half = len(points) // 2
+    return points[:half], points[: half - 1 : -1]
+
+
+def _halved(points: Points) -> tuple[Points, Points]:
+    """The two edges of a polygon as it is given, or as it would be from another start, where that is far better.
+
+    Points of the two edges lie across from each other, about a text height apart. From a wrong start some of these
+    distances are those between neighbours and others as long as the word. Edges that meet in a tip are left as given.
+    """
+    starts = [_halves(np.roll(points, -start, axis=0)) for start in range(len(points) // 2)]
+    distances = np.array([np.linalg.norm(top - bottom, axis=1) for top, bottom in starts])
+    unevenness = distances.std(1) / distances.mean(1)
+    best = int(unevenness.argmin())
+    tapers = distances[0, [0, -1]].min() < TIP * distances[0].mean()
+    plain = unevenness[0] >= max(UNEVEN, FAR_BETTER * unevenness[best]) and not tapers
+    return starts[best] if plain else starts[0]
 
 
 def _perspective(corners: Points) -> Place:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,7 +17,7 @@ from rectify.folds import unfolded
 from rectify.framing import LEAST_BEND, Framing
 from rectify.images import MAX_SIDE, Image, check_images
 from rectify.orientation import SURE, TURNS, Orientation, is_tall, view
-from rectify.polygon import NO_MARGIN, Placement, flatten_placement, place_polygons, preview
+from rectify.polygon import NO_MARGIN, OnError, Placement, flatten_placement, place_polygons, preview
 from rectify.rectified import Rectified
 from rectify.shape import QuickResizer, Resize, frame_size, quick_resize, resize, text_shape, thumbnail
 from rectify.strength import bend_strength
@@ -76,6 +76,7 @@ class Rectifier:
         least_height: int = 0,
         sharp: bool = False,
     ) -> None:
+        self._made_from = weights, threads, margin, least_bend, any_rotation, least_height, sharp
         self.framing = Framing(margin, least_bend, least_height, sharp)
         file = select_weights(weights, "rectifier", __file__)
         self._engine: Engine = load_engine(file, threads, _build_network)
@@ -96,6 +97,10 @@ class Rectifier:
         self._load_orientation = partial(Orientation, weights, threads)
         if any_rotation:
             self.orientation  # noqa: B018 - what is missing is told now
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled, for other processes, as what it was made from: the networks are loaded anew there."""
+        return type(self), self._made_from
 
     @cached_property
     def orientation(self) -> Orientation | None:
@@ -253,6 +258,7 @@ class Rectifier:
         """
         return self.rectify_polygons(image, [polygon], refine, margin, keep_order)[0]
 
+    @overload
     def rectify_polygons(
         self,
         image: Image,
@@ -260,15 +266,48 @@ class Rectifier:
         refine: bool = False,
         margin: tuple[float, float] | None = None,
         keep_order: bool = False,
-    ) -> list[Rectified]:
-        """Straight crops along many polygons of one photo, see ``rectify_polygon``."""
-        placements = place_polygons(image, polygons, keep_order)
+        on_error: None = None,
+    ) -> list[Rectified]: ...
+
+    @overload
+    def rectify_polygons(
+        self,
+        image: Image,
+        polygons: Sequence[ArrayLike],
+        refine: bool = False,
+        margin: tuple[float, float] | None = None,
+        keep_order: bool = False,
+        *,
+        on_error: OnError,
+    ) -> list[Rectified | None]: ...
+
+    def rectify_polygons(
+        self,
+        image: Image,
+        polygons: Sequence[ArrayLike],
+        refine: bool = False,
+        margin: tuple[float, float] | None = None,
+        keep_order: bool = False,
+        on_error: OnError | None = None,
+    ) -> list[Rectified] | list[Rectified | None]:
+        """Straight crops along many polygons of one photo, see ``rectify_polygon``.
+
+        Args:
+            on_error: told the index of a polygon that cannot be used, and why; its crop is None then, instead of an
+                error that loses them all.
+        """
+        placements = place_polygons(image, polygons, keep_order, on_error)
+        placed = list(placements.values())
         if refine:
-            placements = self._refined(image, placements, keep_order)
+            placed = self._refined(image, placed, keep_order)
         if margin is None:
             margin = self.framing.margin if refine else NO_MARGIN
         finely = self.framing.least_height, self.framing.sharp
-        return [flatten_placement(image, placement, margin, *finely) for placement in placements]
+        crops = [flatten_placement(image, placement, margin, *finely) for placement in placed]
+        if on_error is None:
+            return crops
+        found = dict(zip(placements, crops, strict=True))
+        return [found.get(index) for index in range(len(polygons))]
 
     def _refined(self, image: Image, placements: list[Placement], upright: bool) -> list[Placement]:
         """Placements corrected by what the network finds in the crops along them.

@@ -36,6 +36,11 @@ COARSE = 8
 Place = Callable[[Points], Points]
 """A map from points (N, 2) of the canonical frame to pixels (N, 2) of an image."""
 
+Coordinates = NDArray[np.float64]
+
+GridPlace = Callable[[Coordinates, Coordinates], Points]
+"""The same map from all points with the coordinates (W,) and (H,), row by row, to pixels (H·W, 2)."""
+
 
 def warp(
     image: NDArray[np.uint8],
@@ -112,6 +117,7 @@ def warp_along(
     size: tuple[int, int],
     extent: tuple[float, float] = (1.0, 1.0),
     sharp: bool = False,
+    grid_place: GridPlace | None = None,
 ) -> NDArray[np.uint8]:
     """The image sampled along any map; ``warp`` for what is no spline.
 
@@ -122,6 +128,7 @@ def warp_along(
         image: (H, W) or (H, W, C) uint8.
         place: takes the canonical frame to pixels of ``image``.
         size, extent, sharp: as of ``warp``.
+        grid_place: the same as ``place``, where a map through a spline has a faster way for grids.
 
     Returns:
         As ``warp``.
@@ -137,10 +144,10 @@ def warp_along(
     part = _prepared(part, width * height, sharp)
     result = np.empty((height, width, *image.shape[2:]), np.uint8)
     xs, ys = pixel_centers(width) * extent[0], pixel_centers(height) * extent[1]
-    strip = max(1, STRIP_PIXELS // width)
+    strip = max(1, (SPLINE_PIXELS if grid_place else STRIP_PIXELS) // width)
     for top in range(0, height, strip):
-        rows = result[top : top + strip]
-        points = place(grid_points(xs, ys[top : top + strip]))
+        rows, lines = result[top : top + strip], ys[top : top + strip]
+        points = grid_place(xs, lines) if grid_place else place(grid_points(xs, lines))
         _sample(part, ((points - origin + 0.5) * scale - 0.5).T.astype(np.float32), rows, sharp)
     return result
 

@@ -109,6 +109,49 @@ def test_a_concave_quadrilateral_in_either_direction() -> None:
         np.testing.assert_array_equal(crop(PHOTO, np.roll(corners, start, axis=0)[::step]), first)
 
 
+ARC = np.concatenate(
+    [
+        [
+            [160 - r * np.cos(a), 150 - sign * r * np.sin(a)]
+            for a in np.linspace(0.3, np.pi - 0.3, 7)[:: 1 if r > 90 else -1]
+        ]
+        for sign, r in ((1, 120), (1, 80))
+    ]
+)
+"""A word of 14 points on an arc, clockwise from the top left."""
+
+
+@pytest.mark.parametrize("start", range(14))
+@pytest.mark.parametrize("clockwise", [True, False])
+def test_an_outline_that_starts_anywhere_is_read_along_its_edges(start: int, clockwise: bool) -> None:
+    rolled = np.roll(ARC, start, axis=0)[:: 1 if clockwise else -1]
+    top, bottom = text_edges(rolled)
+    np.testing.assert_array_equal(top, ARC[:7])
+    np.testing.assert_array_equal(bottom, ARC[:6:-1])
+
+
+def test_an_order_that_is_kept_is_not_looked_into() -> None:
+    top, _ = text_edges(np.roll(ARC, 3, axis=0), keep_order=True)
+    np.testing.assert_array_equal(top, np.roll(ARC, 3, axis=0)[:7])
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(3, 8), st.floats(0.4, 2.5), st.floats(0.5, 8.0), st.integers(0, 2**32 - 1))
+def test_edges_given_as_they_should_be_stay_so(count: int, ratio: float, length: float, seed: int) -> None:
+    """Short and long words whose one end is up to 2.5 times as high as the other, roughly annotated."""
+    x, heights = np.linspace(0, length, count), np.linspace(1, ratio, count) / 2
+    top, bottom = np.column_stack([x, -heights]), np.column_stack([x, heights])
+    polygon = 40 * np.concatenate([top, bottom[::-1]]) + 100
+    polygon += np.random.default_rng(seed).uniform(-1, 1, polygon.shape) * min(1.0, 10 * length / count)
+    found = text_edges(polygon)
+    np.testing.assert_array_equal(found[0], polygon[:count])
+    np.testing.assert_array_equal(found[1], polygon[: count - 1 : -1])
+
+
+def test_contours_as_opencv_has_them() -> None:
+    np.testing.assert_array_equal(crop(PHOTO, QUAD[:, None].astype(np.int32)), crop(PHOTO, QUAD))
+
+
 @pytest.mark.parametrize("degrees", range(-170, 190, 20))
 def test_text_runs_from_left_to_right(degrees: int) -> None:
     angle = np.radians(degrees)
@@ -167,7 +210,7 @@ def test_curved_words_of_known_geometry_are_straightened(
     """
     geometry = arc_geometry(curve, angle)
     photo = np.zeros((480, 640), np.uint8)
-    (placement,) = place_polygons(photo, [polygon_of(geometry, samples)])
+    (placement,) = place_polygons(photo, [polygon_of(geometry, samples)]).values()
     flat = grid_points(np.linspace(-1, 1, 101), np.linspace(-1, 1, 11))
     truth = to_pixels(geometry.map(flat), geometry.size)
     assert np.linalg.norm(placement.place(flat * TEXT_EXTENT) - truth, axis=1).max() < pixels
@@ -358,6 +401,16 @@ def test_refinement_is_composed_with_the_polygon(tmp_path: Path) -> None:
     np.testing.assert_array_equal(result.image, PHOTO[30:90, 100:160])
 
 
+@pytest.mark.parametrize("size", [(3, 5), (1, 200), (300, 70)])
+def test_a_refined_map_takes_grids_where_it_takes_points(size: tuple[int, int]) -> None:
+    (placement,) = place_polygons(smooth(), [QUAD]).values()
+    points = canonical_points(5, 5) * 0.9 + np.random.default_rng(0).normal(0, 0.05, (25, 2))
+    refined = placement.refined(points, 5, 5)
+    assert refined.grid_place is not None
+    xs, ys = np.linspace(-1.1, 1.1, size[0]), np.linspace(-1.3, 1.2, size[1])
+    np.testing.assert_allclose(refined.grid_place(xs, ys), refined.place(grid_points(xs, ys)), atol=2e-3)
+
+
 def test_words_smaller_than_a_crop_are_refined(confirming: Rectifier) -> None:
     polygon = rectangle(10, 10, 30, 10.8)
     plain = confirming.rectify_polygon(PHOTO, polygon, margin=MARGIN)
@@ -366,7 +419,7 @@ def test_words_smaller_than_a_crop_are_refined(confirming: Rectifier) -> None:
 
 def test_words_larger_than_a_crop_are_refined(confirming: Rectifier) -> None:
     photo = np.zeros((5000, 7000), np.uint8)
-    (placement,) = place_polygons(photo, [rectangle(0, 0, 7000, 5000)])
+    (placement,) = place_polygons(photo, [rectangle(0, 0, 7000, 5000)]).values()
     seen = preview(photo, placement, CROP_MARGIN)
     assert seen.size <= 1.01 * PREVIEW_PIXELS
     assert seen.shape[1] / seen.shape[0] == pytest.approx(7000 * 1.2 / (5000 * 1.5), rel=0.01)
@@ -405,6 +458,26 @@ def test_tips_of_a_lens_may_meet() -> None:
     assert np.abs(met - apart).max() <= 2
 
 
+def test_a_polygon_that_is_none_need_not_lose_the_others(confirming: Rectifier) -> None:
+    polygons = [QUAD, [[5, 5], [6, 6]], rectangle(5, 5, 30, 20), [[500, 5], [520, 5], [520, 15], [500, 15]]]
+    told: dict[int, str] = {}
+    for refine in (False, True):
+        found = confirming.rectify_polygons(PHOTO, polygons, refine, on_error=lambda i, e: told.update({i: str(e)}))
+        assert [crop is None for crop in found] == [False, True, False, True]
+        for crop, polygon in ((found[0], polygons[0]), (found[2], polygons[2])):
+            assert crop is not None
+            np.testing.assert_array_equal(crop.image, confirming.rectify_polygon(PHOTO, polygon, refine).image)
+    assert told == {1: "2 points, it takes at least 4", 3: "outside of the image of 200x120 pixels"}
+    with pytest.raises(ValueError, match=r"polygons\[1\]: 2 points"):
+        confirming.rectify_polygons(PHOTO, polygons)
+
+
+def test_margins_are_two_numbers(confirming: Rectifier) -> None:
+    margin: Any = 0.1
+    with pytest.raises(ValueError, match=r"a margin is \(ends, sides\), got 0.1"):
+        confirming.rectify_polygons(PHOTO, [QUAD], margin=margin)
+
+
 def test_polygons_through_the_rectifier_are_those_without_it(confirming: Rectifier) -> None:
     polygons = [QUAD, rectangle(5, 5, 30, 20)]
     for ours, plain in zip(
@@ -428,13 +501,15 @@ def test_command(tmp_path: Path, capsys: Captured) -> None:
         [5, 5, 30, 5, 30, 20, 5, 20],
         {"transcription": "text", "points": QUAD.tolist()},
         {"quad": QUAD.tolist()},
+        {"box": QUAD.tolist(), "txt": "text", "score": 0.9},
+        {"bbox": [5, 5, 25, 15]},
     ]
     polygons.write_text(json.dumps(items))
     out = tmp_path / "out"
     assert cli.main(["crop", photo, str(polygons), "-o", str(out)]) == 0
-    names = [f"street-{number}.png" for number in (1, 2, 3, 4)]
+    names = [f"street-{number}.png" for number in range(1, 7)]
     assert capsys.readouterr() == ("".join(f"{out / name}\n" for name in names), "")
-    expected = [PHOTO[20:50, 30:90], PHOTO[5:20, 5:30], crop(PHOTO, QUAD), crop(PHOTO, QUAD)]
+    expected = [PHOTO[20:50, 30:90], PHOTO[5:20, 5:30], *[crop(PHOTO, QUAD)] * 3, PHOTO[5:20, 5:30]]
     for name, image in zip(names, expected, strict=True):
         np.testing.assert_array_equal(read_image(out / name), image)
     assert sorted(path.name for path in out.iterdir()) == names
@@ -443,13 +518,14 @@ def test_command(tmp_path: Path, capsys: Captured) -> None:
 def test_command_names_bad_polygons_and_crops_the_others(tmp_path: Path, capsys: Captured) -> None:
     photo = save(tmp_path / "street.png", PHOTO)
     polygons = tmp_path / "words.json"
-    polygons.write_text(json.dumps([[[0, 0], [1, 1]], QUAD.tolist(), {"box": []}, "word"]))
+    polygons.write_text(json.dumps([[[0, 0], [1, 1]], QUAD.tolist(), {"text": "a"}, "word", {"box": [1, 2, 3]}]))
     assert cli.main(["crop", photo, str(polygons), "-o", str(tmp_path / "out")]) == 1
     captured = capsys.readouterr()
     assert captured.out == f"{tmp_path / 'out' / 'street-2.png'}\n"
     lines = captured.err.splitlines()
     assert lines[0] == f"rectify-ocr: {polygons}: polygon 1: 2 points, it takes at least 4"
-    assert [line.partition(": polygon ")[2][0] for line in lines] == ["1", "3", "4"]
+    assert [line.partition(": polygon ")[2][0] for line in lines] == ["1", "3", "4", "5"]
+    assert "has none of the keys polygon, points" in lines[1] and "not a list of points" in lines[3]
 
 
 def test_command_wants_a_list_of_polygons(tmp_path: Path, capsys: Captured) -> None:
@@ -539,6 +615,6 @@ def test_a_sharp_rectifier_samples_polygons_sharply(tmp_path: Path) -> None:
     photo, quad = noise(120, 200, 3), [[20.3, 30.2], [150.4, 41.6], [148.1, 80.9], [18.7, 71.4]]
     weights = save_rectifier(tmp_path / "rectifier.onnx", canonical_points(5, 5))
     dull, sharp = (Rectifier(weights, sharp=on).rectify_polygon(photo, quad).image for on in (False, True))
-    (placement,) = place_polygons(photo, [quad])
+    (placement,) = place_polygons(photo, [quad]).values()
     np.testing.assert_array_equal(sharp, flatten_placement(photo, placement, sharp=True).image)
     assert sharp.std() > dull.std()

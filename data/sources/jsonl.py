@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from data.sources.listing import IMAGE_COLUMNS, LABEL_COLUMNS, find_column
 from data.sources.regions import ImageCutter
 from data.sources.rows import BadRow, Item, Row
 from data.sources.text import read_lines
 from data.synth.geometry import WordGeometry
-
-REGION_KEYS = ("polygon", "points", "quad", "poly", "vertices")
-"""Keys whose value is a list of points [x, y] in pixels of the image."""
-BOX_KEYS = ("bbox", "box", "rect")
-"""Keys whose value is [left, top, width, height] in pixels of the image."""
+from rectify.regions import region_of
 
 
 def read_jsonl(
@@ -30,8 +23,8 @@ def read_jsonl(
 ) -> Iterator[Item]:
     """Rows of a file of JSON lines; a row source for ``data.build``.
 
-    Image paths are relative to ``images``, or to the file's folder. An object with one of ``REGION_KEYS`` or
-    ``BOX_KEYS`` gives the crop of that region; ``geometry``, as ``lmdb export`` writes it, is stored as it is.
+    Image paths are relative to ``images``, or to the file's folder. An object with a region (``rectify.regions``)
+    gives the crop of that region; ``geometry``, as ``lmdb export`` writes it, is stored as it is.
 
     Args:
         image_column, label_column: the keys; None finds them among ``IMAGE_COLUMNS`` and ``LABEL_COLUMNS``.
@@ -72,7 +65,7 @@ def _row(number: int, text: str, root: Path, cutter: ImageCutter, image_key: str
     name, label = found[0].strip(), found[1]
     image = root / name
     try:
-        region = _region(values)
+        region = region_of(values)
     except (ValueError, TypeError) as error:
         return BadRow(number, f"{name}: {error}")
     if region is not None:
@@ -84,15 +77,3 @@ def _row(number: int, text: str, root: Path, cutter: ImageCutter, image_key: str
         return BadRow(number, str(error))
     extra = {"geometry": json.dumps(geometry, ensure_ascii=False).encode()} if isinstance(geometry, dict) else None
     return Row(number, image, label, extra)
-
-
-def _region(values: Mapping[str, Any]) -> np.ndarray | None:
-    """The points (K, 2) of an object's region, None without one; raises a ValueError for what is none."""
-    for key in REGION_KEYS:
-        if values.get(key) is not None:
-            return np.array(values[key], np.float64).reshape(-1, 2)
-    for key in BOX_KEYS:
-        if values.get(key) is not None:
-            left, top, width, height = (float(value) for value in values[key])
-            return np.array([[0, 0], [1, 0], [1, 1], [0, 1]]) * (width, height) + (left, top)
-    return None

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from data.augment import Augmentation
 from data.decode import decode
-from data.quads import QUADS, Quad, read_quads
+from data.quads import QUADS, annotated_outline, read_quads
 from data.reader import LmdbReader, find_lmdbs
 from data.slots import AHEAD, Empty, Lent, Slots
 from data.synth.geometry import WordGeometry, control_points
@@ -56,8 +56,8 @@ class Source:
     hold_out: int = 0
     """Every n-th sample, from the first, is kept for validation and never trained on; 0 keeps none."""
     space: tuple[float, float] = (0.0, 0.0)
-    """What the quadrilaterals of ``quads.jsonl`` leave around the letters, in text heights, at the ends, and above and
-    below; rendered words have none."""
+    """What annotators left around the letters, in quadrilaterals of ``quads.jsonl`` and polygons of full images: text
+    heights at the ends, and above and below. Rendered words have none."""
 
 
 @dataclass(frozen=True)
@@ -195,10 +195,8 @@ class SampleSet:
 
     def __init__(self, source: Source, held_out: bool = False, geometry: bool = True) -> None:
         self.readers = [LmdbReader(path, READS_MAPPED) for path in find_lmdbs(source.paths)]
-        self._outlines = [
-            {number: quad.outline(OUTLINE, source.space) for number, quad in _quads(reader).items()}
-            for reader in self.readers
-        ]
+        self._space = source.space
+        self._outlines = [self._official(reader) for reader in self.readers]
         counts = [len(reader) for reader in self.readers]
         readers = np.repeat(np.arange(len(counts)), counts)
         indices = np.concatenate([np.arange(0), *map(np.arange, counts)])
@@ -238,12 +236,15 @@ class SampleSet:
         if geometry and len(geometry.characters) != len(kept):
             # A letter was left out, or the label mended: the places are no longer those of its letters.
             geometry = replace(geometry, characters=(), heights=())
-        return Sample(image, kept, geometry, self._outlines[which].get(record.number))
+        outline = self._outlines[which].get(record.number)
+        if outline is None:
+            outline = annotated_outline(record.geometry, OUTLINE, self._space)
+        return Sample(image, kept, geometry, outline)
 
-
-def _quads(reader: LmdbReader) -> dict[int, Quad]:
-    """The annotated words of a dataset that say where they lie."""
-    return {number: quad for number, quad in read_quads(reader.folder / QUADS).items() if quad.usable}
+    def _official(self, reader: LmdbReader) -> dict[int, Points]:
+        """Outlines of a set's words by the quadrilaterals beside it."""
+        quads = read_quads(reader.folder / QUADS)
+        return {number: quad.outline(OUTLINE, self._space) for number, quad in quads.items() if quad.usable}
 
 
 def fit(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

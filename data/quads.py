@@ -1,16 +1,19 @@
-"""The official quadrilaterals of photographed words, a file beside their dataset."""
+"""Where annotators say that photographed words lie: quadrilaterals and polygons, beside a dataset or in it."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from rectify.conventions import to_normalized
+from rectify.conventions import TEXT_EXTENT, to_normalized
+from rectify.polygon import place_polygon
 
 QUADS = "quads.jsonl"
 """Beside data.mdb, a line of JSON for each crop: ``{"index": number from 1, "size": [w, h], "quad": [[x, y] * 4]}``."""
@@ -40,6 +43,12 @@ class Quad:
         turns = around[:, 0] * following[:, 1] - around[:, 1] * following[:, 0]
         return not self.vertical and bool((turns > 0).all())
 
+    @classmethod
+    def of(cls, geometry: Mapping[str, Any] | None) -> Quad | None:
+        """That of a word of a full image, whose geometry ``lmdb build`` stored; None for any other."""
+        polygon = _polygon(geometry)
+        return cls(*polygon) if polygon and len(polygon[1]) == 4 else None
+
     def outline(self, samples: int, space: tuple[float, float] = (0.0, 0.0)) -> NDArray[np.float64]:
         """The word's outline in the crop as ``tps.text_outline`` gives it, normalised (2·samples, 2).
 
@@ -51,18 +60,60 @@ class Quad:
         corners = to_normalized(self.corners, self.size)
         square = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]], np.float32)
         matrix = cv2.getPerspectiveTransform(square, corners.astype(np.float32))
-        along, across = self._share_of_text(space)
-        x = np.linspace(-along, along, samples)
-        top = np.column_stack([x, np.full(samples, -across)])
-        return cv2.perspectiveTransform(np.concatenate([top, -top])[None], matrix)[0]
-
-    def _share_of_text(self, space: tuple[float, float]) -> tuple[float, float]:
-        """How much of its length and of its height the letters take; a fifth of the length at least."""
         edges = np.linalg.norm(np.roll(self.corners, -1, axis=0) - self.corners, axis=1)
-        length, height = edges[::2].mean(), edges[1::2].mean()
-        ends, sides = space
-        text_height = height / (1 + 2 * sides)
-        return max(0.2, 1 - 2 * ends * text_height / length), 1 / (1 + 2 * sides)
+        around = _around_text(samples, edges[::2].mean(), edges[1::2].mean(), space)
+        return cv2.perspectiveTransform(around[None], matrix)[0]
+
+
+def annotated_outline(
+    geometry: Mapping[str, Any] | None, samples: int, space: tuple[float, float] = (0.0, 0.0)
+) -> NDArray[np.float64] | None:
+    """``Quad.outline`` of a word of a full image with a polygon of any number of points, in reading order.
+
+    Args:
+        geometry: as ``lmdb build`` stored it.
+
+    Returns:
+        None for any other word, a vertical one, and where the polygon is none along two edges.
+    """
+    quad, polygon = Quad.of(geometry), _polygon(geometry)
+    if polygon is None:
+        return None
+    if quad is not None:
+        return quad.outline(samples, space) if quad.usable else None
+    size, points = polygon
+    try:
+        placement = place_polygon(points, size, keep_order=True)
+    except ValueError:
+        return None
+    if Quad(size, points).vertical:
+        return None
+    around = _around_text(samples, *placement.shape(), space)
+    # Annotators count from the middle of the first pixel, detectors from its corner.
+    outline = to_normalized(placement.place(around * TEXT_EXTENT) + 0.5, size)
+    return outline.astype(np.float64, copy=False)
+
+
+def _polygon(geometry: Mapping[str, Any] | None) -> tuple[tuple[int, int], NDArray[np.float64]] | None:
+    """The size of a crop and the points (M, 2) around its word in pixels of it, where its geometry is of that kind."""
+    if not geometry or geometry.get("kind") != "polygon":
+        return None
+    try:
+        width, height = geometry["size"]
+        return (int(width), int(height)), np.array(geometry["outline"], np.float64).reshape(-1, 2)
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _around_text(samples: int, length: float, height: float, space: tuple[float, float]) -> NDArray[np.float64]:
+    """The outline (2·samples, 2) of the letters in [-1, 1]², which an annotated outline of this length and height
+    fills; a fifth of the length is left at least."""
+    ends, sides = space
+    across = 1 / (1 + 2 * sides)
+    along = max(0.2, 1 - 2 * ends * across * height / length)
+    x = np.linspace(-along, along, samples)
+    top = np.column_stack([x, np.full(samples, -across)])
+    return np.concatenate([top, -top])
 
 
 def read_quads(path: Path) -> dict[int, Quad]:

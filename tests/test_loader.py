@@ -241,6 +241,24 @@ def test_a_source_says_what_space_its_annotators_left(tmp_path: Path) -> None:
     np.testing.assert_allclose(to_pixels(outline, (160, 50))[[0, OUTLINE - 1, OUTLINE, -1]], expected, atol=1e-4)
 
 
+def test_polygons_of_full_images_teach_where_words_lie(tmp_path: Path) -> None:
+    """Those of datasets that `lmdb build` cut out; a quadrilateral beside the dataset comes first."""
+    image = cv2.imencode(".png", np.zeros((50, 160, 3), np.uint8))[1].tobytes()
+    corners = [[20, 10], [139, 10], [139, 40], [20, 40]]
+    geometry = json.dumps({"kind": "polygon", "size": [160, 50], "outline": corners}).encode()
+    with LmdbWriter(tmp_path / "photos") as writer:
+        for label in ("first", "second"):
+            writer.add(image, label, {"geometry": geometry})
+    line = json.dumps({"index": 2, "size": [160, 50], "quad": [[0, 0], [159, 0], [159, 49], [0, 49]]})
+    (tmp_path / "photos" / "quads.jsonl").write_text(line + "\n")
+    batch = BatchDataset({"photos": Source((str(tmp_path / "photos"),))}, 2, VIEW, seed=1)[0]
+    for label, outline in zip(batch.labels, batch.outlines.numpy(), strict=True):
+        expected = corners if label == "first" else [[0, 0], [159, 0], [159, 49], [0, 49]]
+        np.testing.assert_allclose(
+            to_pixels(outline, (160, 50))[[0, OUTLINE - 1, OUTLINE, -1]], np.array(expected, float), atol=1e-4
+        )
+
+
 def test_annotated_outlines_follow_the_augmentation(tmp_path: Path) -> None:
     """A white word on black: wherever the crop is turned to, its outline is found on the white."""
     corners = np.array([[20, 10], [139, 16], [135, 40], [24, 34]])

@@ -301,6 +301,17 @@ def test_a_set_with_quads_leaves_vertical_words_out(tmp_path: Path) -> None:
     assert (figures.end_point_error, figures.cut_off) == (None, None)
 
 
+def test_quadrilaterals_of_full_images_are_measured_against(tmp_path: Path) -> None:
+    whole = [[-0.5, -0.5], [39.5, -0.5], [39.5, 19.5], [-0.5, 19.5]]
+    polygon = {"kind": "polygon", "size": [40, 20], "outline": whole}
+    six = {**polygon, "outline": [[0, 0], [20, 0], [39, 0], [39, 19], [20, 19], [0, 19]]}
+    extras = [{"geometry": json.dumps(geometry).encode()} for geometry in (polygon, six)]
+    exact = canonical_points(ROWS, COLS) / np.array(TEXT_EXTENT)
+    figures = measure(synthetic_set(tmp_path / "real", extras), Fixed([exact, exact * 0.5])).summary()
+    assert (figures.samples, figures.words, figures.quads) == (2, 0, 1)
+    assert figures.corner_error == pytest.approx(0, abs=1e-4)
+
+
 def test_bad_samples_are_named_and_counted(tmp_path: Path) -> None:
     extras = [{}, {"geometry": b'{"size": [1, 2]}'}, {"geometry": b"nonsense"}, {}]
     reader = synthetic_set(tmp_path / "set", extras, [b"no image"])

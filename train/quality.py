@@ -49,6 +49,8 @@ class Word(Crop):
     truth: WordGeometry | None = None
     """The map by which it was rendered."""
     ink: NDArray[np.bool_] | None = None
+    quad: Quad | None = None
+    """The annotated quadrilateral."""
 
 
 @dataclass(frozen=True)
@@ -167,7 +169,7 @@ def measure(
     """Locate the word in every crop of a set and compare with what is known of it.
 
     Args:
-        reader: the set; its records may hold a geometry, its folder may hold ``quads.jsonl``.
+        reader: the set; its records may hold a geometry, its folder may hold ``quads.jsonl``, which comes first.
         locator: what is measured.
         watch: told every crop, a bad one with its error.
         margin: space around the word in the rectified image, see ``Rectifier``; what it leaves out is cut off.
@@ -177,7 +179,6 @@ def measure(
         ValueError: ``quads.jsonl`` is damaged.
     """
     quality = Quality()
-    quads = read_quads(reader.folder / QUADS)
     for batch in batches(_words(reader, labelled=keep is not None)):
         sound = [word for word in batch if word.image is not None]
         bad = len(batch) - len(sound)
@@ -186,7 +187,7 @@ def measure(
         quality.samples += len(sound) + bad
         quality.bad += bad
         for word, points in _locate(sound, locator):
-            _add(quality, word, points, quads.get(word.number), (locator.rows, locator.cols), margin)
+            _add(quality, word, points, (locator.rows, locator.cols), margin)
         for word in batch:
             if watch:
                 watch(word)
@@ -201,9 +202,7 @@ def _locate(words: Sequence[Word], locator: Locator | TruePoints) -> list[tuple[
     return list(zip(words, found.astype(np.float64), strict=True))
 
 
-def _add(
-    quality: Quality, word: Word, points: Points, quad: Quad | None, grid: tuple[int, int], margin: tuple[float, float]
-) -> None:
+def _add(quality: Quality, word: Word, points: Points, grid: tuple[int, int], margin: tuple[float, float]) -> None:
     """Measure one word."""
     assert word.image is not None
     quality.folds.append(bool(folds_over(points[None], *grid)[0]))
@@ -213,19 +212,21 @@ def _add(
         quality.words.append(word_errors(points, word.truth, *grid))
         quality.letters.append(letter_errors(points, word.truth, *grid, margin, word.ink))
         quality.similarities.append(flat_similarity(word.image, points, word.truth, *grid))
-    if quad is not None and not quad.vertical:
-        quality.quads.append(quad_errors(points, quad, *grid))
+    if word.quad is not None and not word.quad.vertical:
+        quality.quads.append(quad_errors(points, word.quad, *grid))
 
 
 def _words(reader: Reader, labelled: bool) -> Iterator[Word]:
     """Every crop with its true map, if it has one; one whose geometry is damaged is bad, and one whose label is, where
     that is asked for."""
+    quads = read_quads(reader.folder / QUADS)
     for number in range(1, len(reader) + 1):
         try:
-            image = read_crop(reader, number)
-            truth = WordGeometry.of(reader.geometry(number - 1), f"{reader.folder}: geometry-{number:09d}")
+            image, geometry = read_crop(reader, number), reader.geometry(number - 1)
+            truth = WordGeometry.of(geometry, f"{reader.folder}: geometry-{number:09d}")
+            quad = quads.get(number) or Quad.of(geometry)
             label = reader.label(number - 1) if labelled else ""
-            yield Word(number, label, image, truth=truth, ink=reader.ink(number - 1))
+            yield Word(number, label, image, truth=truth, ink=reader.ink(number - 1), quad=quad)
         except (ValueError, OSError) as error:
             yield Word(number, error=str(error))
 

@@ -86,7 +86,8 @@ Measure the control points that the rectifier finds.
 
 On synthetic words (rectify-ocr synth), whose true map is known, means over the words:
 {_explained(_SYNTHETIC)}
-On real words with quads.jsonl beside data.mdb, vertical ones left out:
+On real words with quads.jsonl beside data.mdb, or cut out of full images by lmdb build along quadrilaterals, vertical
+ones left out:
 {_explained(_QUADS)}
 Everywhere:
 {_explained([column for column in LEGEND if column not in (*_SYNTHETIC, *_QUADS)])}

@@ -200,7 +200,7 @@ def _parser() -> argparse.ArgumentParser:
     show = command("show", _show, "Draw a contact sheet of samples with their labels.", SHOW_EXAMPLES)
     show.add_argument("folder", type=Path, metavar="DIR", help="dataset, the folder that holds data.mdb")
     show.add_argument(
-        "-o", "--out", type=output_file, metavar="PNG", help="picture to write (default: DIR's name + .png, here)"
+        "-o", "--out", type=_png, metavar="PNG", help="picture to write (default: DIR's name + .png, here)"
     )
     show.add_argument("--count", type=positive, default=60, metavar="N", help="how many samples (default: 60)")
     show.add_argument("--columns", type=positive, default=6, metavar="N", help="samples in a row (default: 6)")
@@ -226,6 +226,14 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("out", type=Path, metavar="OUT", help="folder to make; must not exist")
     export.add_argument("--format", choices=("gt", "csv", "jsonl"), default="gt", help="of the list (default: gt)")
     return parser
+
+
+def _png(argument: str) -> Path:
+    """An argparse type: a file that a PNG is written to."""
+    path = output_file(argument)
+    if path.suffix.lower() != ".png":
+        raise argparse.ArgumentTypeError(f"{argument} is no PNG by its name: end it with .png")
+    return path
 
 
 def _add_build(build: argparse.ArgumentParser) -> None:

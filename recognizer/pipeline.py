@@ -70,7 +70,7 @@ class Pipeline:
         rectify: False reads the crops as they are.
         threads: of each network.
         batch_size: words in one call of the recogniser or engine.
-        decoder: of the built-in recogniser, see ``Recognizer``.
+        decoder: of the built-in recogniser, see ``Recognizer``; another engine knows none.
         lexicon: words that a text can be, for the built-in recogniser.
         any_rotation: True for crops that may be turned by any angle, upside down included, see ``Rectifier``. Without
             it only tall crops are taken for turned ones; the built-in recogniser glances at those upright and along
@@ -80,8 +80,8 @@ class Pipeline:
         framing: how words are cut out for another engine. None takes what suits it, see ``engines.framing_for``.
 
     Raises:
-        FileNotFoundError, ValueError: no weights there, no such decoder or engine, no batch size, or a lexicon for
-            another engine.
+        FileNotFoundError, ValueError: no weights there, no such decoder or engine, no batch size, or what only one
+            kind of reader can use for the other: a lexicon, a decoder, a framing.
         TypeError: a lexicon that is not many words.
         ModuleNotFoundError: the engine's package is not installed.
     """
@@ -98,8 +98,10 @@ class Pipeline:
         lexicon: Lexicon | Sequence[str] | None = None,
         any_rotation: bool = False,
     ) -> None:
-        if batch_size < 1:
-            raise ValueError(f"batch_size is at least 1, got {batch_size}")
+        self._made_from = weights, rectify, threads, batch_size, decoder, engine, framing, lexicon, any_rotation
+        for name, value in (("batch_size", batch_size), ("threads", threads)):
+            if value < 1:
+                raise ValueError(f"{name} is at least 1, got {value}")
         held = {"rectifier", "recognizer"} if weights is None else find_weights(weights).keys()
         if not held & {"rectifier", "recognizer"}:
             raise ValueError(f"{weights}: holds neither a rectifier nor a recogniser, but {', '.join(sorted(held))}")
@@ -107,6 +109,10 @@ class Pipeline:
         builtin = self._engine is None
         if lexicon is not None and not builtin:
             raise ValueError("a lexicon is for the built-in recogniser, other engines know no lexicon")
+        if decoder != AUTO and not builtin:
+            raise ValueError(f"decoder {decoder!r} is for the built-in recogniser, other engines have their own")
+        if framing is not None and builtin:
+            raise ValueError("a framing is for another engine, the built-in recogniser cuts words out in its own way")
         own = weights if "recognizer" in held else None
         self._recognizer = Recognizer(own, threads, decoder, lexicon) if builtin else None
         if self._recognizer and self._recognizer.preparation:
@@ -124,6 +130,10 @@ class Pipeline:
             suited = Framing() if builtin else framing or framing_for(engine)
             self.rectifier = Rectifier(weights, threads, **asdict(suited), any_rotation=turned)
         self.batch_size = batch_size
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled, for other processes, as what it was made from: networks and engine are loaded anew there."""
+        return type(self), self._made_from
 
     @property
     def recognizer(self) -> Recognizer:

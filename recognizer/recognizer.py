@@ -100,6 +100,7 @@ class Recognizer:
         decoder: str = AUTO,
         lexicon: Lexicon | Sequence[str] | None = None,
     ) -> None:
+        self._made_from = weights, threads, decoder, lexicon
         if decoder not in (*NAMES, *DECODERS):
             raise ValueError(f"no decoder {decoder!r}; there are {', '.join(NAMES)}")
         decoder = CTC_NAMES.get(decoder, decoder)
@@ -133,6 +134,10 @@ class Recognizer:
         self._lexicon = lexicon
         if lexicon is not None:
             self._check_lexicon(lexicon)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled, for other processes, as what it was made from: the networks are loaded anew there."""
+        return type(self), self._made_from
 
     @property
     def rectifies(self) -> bool:

@@ -46,9 +46,11 @@ def load_engine(
         build: makes the torch network that the configuration describes; called for safetensors only.
 
     Raises:
-        FileNotFoundError, ValueError: no such file, or not one of this project's.
+        FileNotFoundError, ValueError: no such file, or not one of this project's; no thread.
         ModuleNotFoundError: safetensors without torch installed.
     """
+    if threads < 1:
+        raise ValueError(f"threads is at least 1, got {threads}")
     if not isinstance(weights, WeightFile):
         weights = read_weight_file(weights)
     if weights.onnx:

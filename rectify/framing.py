@@ -28,8 +28,8 @@ class Framing:
     sharp: bool = False
 
     def __post_init__(self) -> None:
-        if np.shape(self.margin) != (2,):
-            raise ValueError(f"a margin is (ends, sides), got {self.margin}")
         extent_of(self.margin)
         if math.isnan(self.least_bend):
             raise ValueError("least_bend is not a number")
+        if not isinstance(self.least_height, int | np.integer) or self.least_height < 0:
+            raise ValueError(f"least_height is a whole number of pixels from 0 on, got {self.least_height!r}")

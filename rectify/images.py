@@ -19,7 +19,8 @@ from rectify.process_wide import ProcessWide
 Image = NDArray[np.uint8]
 
 EXTENSIONS = frozenset(
-    {".png", ".jpg", ".jpeg", ".jpe", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".pbm", ".pnm"}
+    {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".jp2", ".webp", ".avif", ".bmp", ".dib", ".tif", ".tiff", ".gif"}
+    | {".ppm", ".pgm", ".pbm", ".pnm"}
 )
 """What a folder is searched for, lower case. A file that is named itself is told by its content."""
 

@@ -14,6 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, TypeAlias
 
+from rectify.arguments import out_folder
+
 if TYPE_CHECKING:
     from rectify.conventions import Points
     from rectify.framing import Framing
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     Entry: TypeAlias = "Streamed[Source, Result]"
 
 STDIN = "-"
+
+_ESCAPES = str.maketrans({"\t": "\\t", "\n": "\\n", "\r": "\\r"})
+"""So that a picture is one line of three columns whatever its name."""
 
 BUILTIN, NONE = "builtin", "none"
 """Choices of --engine besides the names of other engines."""
@@ -84,7 +89,10 @@ Reader = Callable[["Sequence[Image]"], "list[Result]"]
 def main(argv: list[str]) -> int:
     """Runs the command; returns its exit code."""
     parser = build_parser()
-    arguments = parser.parse_intermixed_args(argv)
+    # argparse, where options may stand between the pictures, knows no names after --.
+    options, _, names = _parted(argv, "--")
+    arguments = parser.parse_intermixed_args(options)
+    arguments.images += names
     if not arguments.images:
         parser.error("name at least one IMAGE, or - for standard input")
     inputs = {_key(Path(image)) for image in arguments.images if os.path.isdir(image)}
@@ -103,6 +111,12 @@ def main(argv: list[str]) -> int:
     return _Run(arguments, reader).run()
 
 
+def _parted(items: list[str], separator: str) -> tuple[list[str], list[str], list[str]]:
+    """``str.partition`` for lists."""
+    place = items.index(separator) if separator in items else len(items)
+    return items[:place], items[place : place + 1], items[place + 1 :]
+
+
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="rectify-ocr",
@@ -113,11 +127,16 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("images", nargs="*", metavar="IMAGE", help="picture, folder of pictures, or - for standard input")
-    add("-o", dest="output", type=Path, metavar="DIR", help="save the straightened crops here, as PNG")
-    add("--overlay", type=Path, metavar="DIR", help="save the crops with their control points drawn here, as PNG")
+    add("-o", dest="output", type=out_folder, metavar="DIR", help="save the straightened crops here, as PNG")
+    add(
+        "--overlay",
+        type=out_folder,
+        metavar="DIR",
+        help="save the crops with their control points drawn here, as PNG",
+    )
     add(
         "--attention",
-        type=Path,
+        type=out_folder,
         metavar="DIR",
         help="save pictures of where the attention head looked for each letter here",
     )
@@ -202,7 +221,7 @@ def _reading_engine(arguments: argparse.Namespace) -> Reader:
         rectify=not arguments.no_rectify,
         decoder=arguments.decoder,
         engine=None if builtin else arguments.engine,
-        framing=framing,
+        framing=None if builtin else framing,
         lexicon=_lexicon(arguments.lexicon),
         any_rotation=arguments.any_rotation,
     )
@@ -286,6 +305,8 @@ class _Run:
         self.numbers: Counter[tuple[Path, str]] = Counter()
         """Results by the name that they were to have."""
         self.outputs = _output_folders(arguments)
+        self.read_from = {_key(Path(image).parent) for image in arguments.images if image != STDIN}
+        """Folders in which there may be more pictures of the user's than those that are read."""
         self.plain = len(arguments.images) == 1 and not os.path.isdir(arguments.images[0])
         """One picture prints its text alone; what a folder prints does not depend on how many it holds."""
 
@@ -357,12 +378,14 @@ class _Run:
         return files
 
     def _free_path(self, folder: Path, stem: str) -> Path:
-        """``stem.png``, or ``stem-2.png`` and so on where that is an input or a result of this run."""
+        """``stem.png``, or ``stem-2.png`` and so on where that is an input or a result of this run; in a folder that
+        inputs are in, where it is any file."""
         while True:
             self.numbers[folder, stem] += 1
             number = self.numbers[folder, stem]
             path = folder / (f"{stem}-{number}.png" if number > 1 else f"{stem}.png")
-            if _key(path) not in self.taken:
+            beside = _key(path.parent) in self.read_from and path.exists()
+            if not beside and _key(path) not in self.taken:
                 self.taken.add(_key(path))
                 return path
 
@@ -381,7 +404,8 @@ class _Run:
             plain = all(_is_text(name) for name in (source.label, *files.values()))
             print(json.dumps(values, ensure_ascii=not plain))
         elif result.text is not None:
-            print(result.text if self.plain else f"{source.label}\t{result.text}\t{result.confidence:.4f}")
+            columns = [source.label.translate(_ESCAPES), result.text, f"{result.confidence:.4f}"]
+            print(result.text if self.plain else "\t".join(columns))
 
     def _complain(self, message: object) -> None:
         self.failed = True

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 import pytest
 
-from rectify.arguments import positive
+from rectify.arguments import output_file, positive
 
 
 def test_whole_numbers_from_one_on() -> None:
@@ -15,3 +16,9 @@ def test_whole_numbers_from_one_on() -> None:
 def test_anything_else_is_named(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match=f"'{text}' is not a positive whole number"):
         positive(text)
+
+
+def test_a_dash_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="/dev/stdout is standard output"):
+        output_file("-")
+    assert output_file(str(tmp_path / "-")) == tmp_path / "-"

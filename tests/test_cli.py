@@ -292,6 +292,34 @@ def test_inputs_are_never_overwritten(tmp_path: Path, weights: Path) -> None:
     assert (tmp_path / "a-2.png").is_file()
 
 
+def test_pictures_beside_an_input_are_never_overwritten(tmp_path: Path, weights: Path) -> None:
+    save(tmp_path / "in" / "a.bmp", noise(40, 120, 3))
+    before = save(tmp_path / "in" / "a.png", bars("ab")).read_bytes()
+    for number in (2, 3):
+        done = run(tmp_path, "in/a.bmp", "-o", "in", "--json", "--weights", weights)
+        assert json.loads(done.stdout)["files"] == {"output": f"in/a-{number}.png"}
+    assert (tmp_path / "in" / "a.png").read_bytes() == before
+
+
+def test_names_like_options_come_after_two_dashes(tmp_path: Path, weights: Path) -> None:
+    for name in ("-dash.png", "b.png"):
+        save(tmp_path / name, bars("ab"))
+    done = run(tmp_path, "b.png", "--weights", weights, "--", "-dash.png", "--json")
+    assert done.stdout.splitlines() == ["b.png\tab\t1.0000", "-dash.png\tab\t1.0000"]
+    assert (done.returncode, done.stderr) == (1, "rectify-ocr: --json: No such file or directory\n")
+
+
+def test_a_picture_is_one_line_whatever_its_name(tmp_path: Path, weights: Path) -> None:
+    save(tmp_path / "in" / "a.png", bars("ab")).rename(tmp_path / "in" / "new\nline\tand tab.png")
+    assert run(tmp_path, "in", "--weights", weights).stdout == "in/new\\nline\\tand tab.png\tab\t1.0000\n"
+
+
+def test_an_output_folder_has_a_name(tmp_path: Path, weights: Path) -> None:
+    save(tmp_path / "a.png", bars("ab"))
+    done = run(tmp_path, "a.png", "-o", "", "--weights", weights)
+    assert (done.returncode, done.stdout) == (2, "") and "argument -o: empty" in done.stderr
+
+
 def test_results_below_the_inputs_are_not_read_the_next_time(tmp_path: Path, weights: Path) -> None:
     save(tmp_path / "c" / "a.png", bars("a"))
     first = run(tmp_path, "c", "-o", "c/flat", "--weights", weights)

@@ -117,6 +117,12 @@ def test_show_names_its_own_output(words):
     assert cv2.imread(str(words.parent / "words.png")) is not None
 
 
+def test_show_writes_a_png_and_nothing_else(words):
+    run = lmdb_command("show", words, "-o", words.parent / "sheet.jpg")
+    assert run.returncode == 2 and "sheet.jpg is no PNG by its name" in run.stderr
+    assert sorted(path.name for path in words.parent.iterdir()) == ["words"]
+
+
 def test_show_beyond_the_end(words):
     run = lmdb_command("show", words, "--start", 6, cwd=words.parent)
     assert (run.returncode, run.stderr) == (1, "rectify-ocr: there is no sample 6; the dataset has 5\n")

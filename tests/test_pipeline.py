@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +20,7 @@ from recognizer.pipeline import CropReading
 from recognizer.recognizer import NAMES
 from rectify import read_command
 from rectify.conventions import canonical_points, to_pixels
+from rectify.framing import Framing
 from rectify.images import Image, read_image
 from rectify.orientation import TURNS, is_tall
 from rectify.rectifier import Rectifier
@@ -203,6 +209,46 @@ def test_a_single_image_is_not_taken_for_many(weights: Path) -> None:
         for one in (image, image[:, :, 0]):
             with pytest.raises(TypeError, match="a list of images is expected"):
                 read(one)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"decoder": "ctc"}, "decoder 'ctc' is for the built-in recogniser"),
+        ({"lexicon": ["ab"]}, "a lexicon is for the built-in recogniser"),
+        ({"threads": 0}, "threads is at least 1, got 0"),
+        ({"batch_size": 0}, "batch_size is at least 1, got 0"),
+    ],
+)
+def test_what_another_engine_could_not_use_is_refused(weights: Path, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Pipeline(weights, engine=lambda crops: [("word", 1.0)] * len(crops), **options)
+
+
+def test_a_framing_is_for_another_engine(weights: Path) -> None:
+    with pytest.raises(ValueError, match="a framing is for another engine"):
+        Pipeline(weights, framing=Framing())
+
+
+@pytest.mark.parametrize("height", [-1, 2.5, "tall"])
+def test_a_least_height_is_a_number_of_pixels(height: Any) -> None:
+    with pytest.raises(ValueError, match="least_height is a whole number of pixels"):
+        Framing(least_height=height)
+
+
+def test_other_processes_get_it_as_it_was_made(weights: Path) -> None:
+    pipeline = Pipeline(weights, decoder="ctc", lexicon=["abb", "ba"])
+    image = halves("abb", "baa")
+    expected = pipeline.read(image)
+    copies = pickle.loads(pickle.dumps(pipeline)), copy.deepcopy(pipeline)
+    for reading in (other.read(image) for other in copies):
+        assert (reading.text, reading.confidence) == (expected.text, expected.confidence)
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        assert pool.submit(pipeline.read, image).result().text == "abb"
+        flat = pool.submit(Rectifier(weights, margin=(0.1, 0.2)).rectify, image).result()
+        (reading,) = pool.submit(pipeline.recognizer.read, expected.crop[None]).result()
+    np.testing.assert_array_equal(flat.image, Rectifier(weights, margin=(0.1, 0.2)).rectify(image).image)
+    assert reading.text == "abb"
 
 
 def test_any_rotation_needs_a_rectifier(weights: Path) -> None:

@@ -77,7 +77,7 @@ class Evaluation:
             options.weights,
             decoder=options.decoder,
             engine=reader,
-            framing=framing,
+            framing=framing if reader else None,
             lexicon=Lexicon.read(options.lexicon) if options.lexicon not in (None, SIDECAR) else None,
             any_rotation=options.any_rotation,
         )

@@ -33,7 +33,7 @@ class Quad:
     @property
     def vertical(self) -> bool:
         """Whether the crop holds a vertical word."""
-        return self.size[1] > VERTICAL * self.size[0]
+        return _holds_vertical(self.size)
 
     @property
     def usable(self) -> bool:
@@ -77,21 +77,23 @@ def annotated_outline(
         None for any other word, a vertical one, and where the polygon is none along two edges.
     """
     quad, polygon = Quad.of(geometry), _polygon(geometry)
-    if polygon is None:
-        return None
     if quad is not None:
         return quad.outline(samples, space) if quad.usable else None
+    if polygon is None or _holds_vertical(polygon[0]):
+        return None
     size, points = polygon
     try:
         placement = place_polygon(points, size, keep_order=True)
     except ValueError:
         return None
-    if Quad(size, points).vertical:
-        return None
     around = _around_text(samples, *placement.shape(), space)
     # Annotators count from the middle of the first pixel, detectors from its corner.
     outline = to_normalized(placement.place(around * TEXT_EXTENT) + 0.5, size)
     return outline.astype(np.float64, copy=False)
+
+
+def _holds_vertical(size: tuple[int, int]) -> bool:
+    return size[1] > VERTICAL * size[0]
 
 
 def _polygon(geometry: Mapping[str, Any] | None) -> tuple[tuple[int, int], NDArray[np.float64]] | None:

@@ -305,7 +305,8 @@ class _Run:
         self.numbers: Counter[tuple[Path, str]] = Counter()
         """Results by the name that they were to have."""
         self.outputs = _output_folders(arguments)
-        self.read_from = {_key(Path(image).parent) for image in arguments.images if image != STDIN}
+        files = [image for image in arguments.images if image != STDIN and not os.path.isdir(image)]
+        self.read_from = {_key(Path(file).parent) for file in files}
         """Folders in which there may be more pictures of the user's than those that are read."""
         self.plain = len(arguments.images) == 1 and not os.path.isdir(arguments.images[0])
         """One picture prints its text alone; what a folder prints does not depend on how many it holds."""

@@ -301,6 +301,14 @@ def test_pictures_beside_an_input_are_never_overwritten(tmp_path: Path, weights:
     assert (tmp_path / "in" / "a.png").read_bytes() == before
 
 
+def test_results_of_an_earlier_run_are_replaced(tmp_path: Path, weights: Path) -> None:
+    """In any folder but those of named pictures, be it the current one."""
+    save(tmp_path / "in" / "a.png", noise(40, 120, 3))
+    for _ in range(2):
+        run(tmp_path, "in", "-o", ".", "--weights", weights)
+    assert sorted(path.name for path in tmp_path.iterdir() if path.suffix == ".png") == ["a.png"]
+
+
 def test_names_like_options_come_after_two_dashes(tmp_path: Path, weights: Path) -> None:
     for name in ("-dash.png", "b.png"):
         save(tmp_path / name, bars("ab"))

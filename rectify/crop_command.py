@@ -62,12 +62,12 @@ def main(argv: Sequence[str]) -> int:
 
     failed = False
     digits = len(str(len(polygons)))
-    for number, polygon in enumerate(polygons, start=1):
+    for number, item in enumerate(polygons, start=1):
         path = options.output / f"{options.image.stem}-{number:0{digits}d}.png"
         try:
             if path.resolve() == options.image.resolve():
                 raise ValueError(f"would replace {options.image}")
-            write_png(path, crop(polygon))
+            write_png(path, crop(item))
         except (ValueError, OSError) as error:
             reason = str(error).removeprefix("polygons[0]: ")
             print(f"rectify-ocr: {options.polygons}: polygon {number}: {reason}", file=sys.stderr)

@@ -58,7 +58,7 @@ def _cpu() -> float:
 def _rectified(pipeline: Pipeline, images: list[Any]) -> list[Any]:
     """What comes before the recogniser: localization, basis product, remap."""
     resizer = QuickResizer()
-    return list(pipeline._flatten(images, pipeline._locate(images, resizer), resizer))
+    return list(pipeline._flatten(pipeline._locate(images, None, resizer), resizer))
 
 
 def _asking(engine: Callable[[list[Any]], object], images: list[Any]) -> Callable[[], object]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,25 +14,22 @@ from numpy.typing import NDArray
 from recognizer.engines import Engine, ask, framing_for, load_engine
 from recognizer.lexicon import Lexicon
 from recognizer.recognizer import AUTO, Reading, Recognizer
+from recognizer.turns import Ways, find_ways
 from rectify.conventions import canonical_points, to_pixels_of
 from rectify.framing import Framing
 from rectify.images import Image, check_image, check_images
-from rectify.orientation import TURNS, is_tall
 from rectify.rectifier import Rectified, Rectifier
 from rectify.shape import QuickResizer, Resize, text_shape
 from rectify.stream import load_image, stream
 from rectify.warp import warp_batch
 from rectify.weights_io import find_weights
 
-SIDES = (0, 1, 3)
-"""Quarter turns to the left after which a tall crop is glanced at: three glances tell more than its shape alone."""
-
 
 class Places(NamedTuple):
-    """Where words may lie."""
+    """Where words lie."""
 
-    owners: NDArray[np.int64]
-    """(N,) indices of their images."""
+    images: list[Image]
+    """N, one for each word."""
     points: NDArray[np.float32]
     """(N, rows·cols, 2) control points in pixels of those images."""
     rows: int
@@ -72,9 +69,9 @@ class Pipeline:
         batch_size: words in one call of the recogniser or engine.
         decoder: of the built-in recogniser, see ``Recognizer``; another engine knows none.
         lexicon: words that a text can be, for the built-in recogniser.
-        any_rotation: True for crops that may be turned by any angle, upside down included, see ``Rectifier``. Without
-            it only tall crops are taken for turned ones; the built-in recogniser glances at those upright and along
-            either side with its CTC head, and reads them the way that this is surest of.
+        any_rotation: True for crops that may be turned by any angle, upside down included. Without it only tall crops
+            are taken for turned ones. Where the rectifier's network for quarter turns leaves a doubt, the built-in
+            recogniser glances at the word each way up with its CTC head, whoever reads it then.
         engine: who reads, instead of the built-in recogniser: a name in ``engines.ENGINES``, or any callable that
             takes RGB crops (H, W, 3) uint8 and returns a (text, confidence) for each.
         framing: how words are cut out for another engine. None takes what suits it, see ``engines.framing_for``.
@@ -113,8 +110,8 @@ class Pipeline:
             raise ValueError(f"decoder {decoder!r} is for the built-in recogniser, other engines have their own")
         if framing is not None and builtin:
             raise ValueError("a framing is for another engine, the built-in recogniser cuts words out in its own way")
-        own = weights if "recognizer" in held else None
-        self._recognizer = Recognizer(own, threads, decoder, lexicon) if builtin else None
+        self._own_weights, self._threads = weights if "recognizer" in held else None, threads
+        self._recognizer = Recognizer(self._own_weights, threads, decoder, lexicon) if builtin else None
         if self._recognizer and self._recognizer.preparation:
             self._engine = self._recognizer.answer  # it prepares crops itself, as another engine does
         usable = rectify and "rectifier" in held
@@ -126,9 +123,8 @@ class Pipeline:
         if rectify and not usable and not (self._recognizer and self._recognizer.rectifies):
             self.lacks_rectifier = f"{weights} holds no rectifier: crops are read as they are"
         if usable:
-            turned = any_rotation or (False if self._engine is None else None)
             suited = Framing() if builtin else framing or framing_for(engine)
-            self.rectifier = Rectifier(weights, threads, **asdict(suited), any_rotation=turned)
+            self.rectifier = Rectifier(weights, threads, **asdict(suited), any_rotation=any_rotation or None)
         self.batch_size = batch_size
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -175,6 +171,17 @@ class Pipeline:
         if self._engine is None:
             return self._read_builtin(images, known)
         return self._read_by(self._engine, images, known)
+
+    def turns(self, images: Sequence[Image]) -> NDArray[np.int64]:
+        """By how many quarter turns to the left each crop is turned (N,), 0..3, as it is read.
+
+        Raises:
+            TypeError, ValueError: not images (see ``read``).
+        """
+        check_images(images, "turns([image])")
+        if self.rectifier is None:
+            return np.zeros(len(images), np.int64)
+        return self._upright(images, self.rectifier, None, QuickResizer())[1]
 
     def stream(
         self,
@@ -224,17 +231,23 @@ class Pipeline:
             batch = images[start : start + self.batch_size]
             if lexicons is not None:
                 engine = partial(self.recognizer.answer, lexicons=lexicons[start : start + self.batch_size])
-            flats = self.rectifier(batch) if self.rectifier else [_untouched(image) for image in batch]
+            flats = self._straightened(batch)
             crops = [_rgb(flat.image) for flat in flats]
             for image, flat, crop, (text, confidence) in zip(batch, flats, crops, ask(engine, crops), strict=True):
                 place = flat.rectified, flat.control_points, flat.rows, flat.cols
                 readings.append(CropReading(text, confidence, *place, image.shape[1::-1], crop))
         return readings
 
+    def _straightened(self, images: Sequence[Image]) -> list[Rectified]:
+        if self.rectifier is None:
+            return [_untouched(image) for image in images]
+        places = self._locate(images, None, QuickResizer())
+        return [self.rectifier.cut_out(image, points) for image, points in zip(images, places.points, strict=True)]
+
     def _read_builtin(self, images: Sequence[Image], lexicons: Sequence[Lexicon] | None) -> list[CropReading]:
-        images, resizer = list(images), QuickResizer()
-        places = self._one_each(images, self._locate(images, resizer), lexicons, resizer)
-        found = self._read_places(images, places, lexicons, self.recognizer.read, resizer)
+        resizer = QuickResizer()
+        places = self._locate(images, lexicons, resizer)
+        found = self._read_places(places, lexicons, self.recognizer.read, resizer)
         rectified = self.rectifier is not None
         readings = []
         for image, points, (reading, crop) in zip(images, places.points, found, strict=True):
@@ -244,75 +257,72 @@ class Pipeline:
 
     def _read_places(
         self,
-        images: Sequence[Image],
         places: Places,
         lexicons: Sequence[Lexicon] | None,
         read: Callable[[NDArray[np.uint8], Sequence[Lexicon] | None], list[Reading]],
         resizer: Resize,
     ) -> list[tuple[Reading, Image]]:
-        """What each place reads, and the flat word there."""
+        """What each place reads, with a lexicon for each, and the flat word there."""
         found: dict[int, tuple[Reading, Image]] = {}
-        for indices, flats in self._flatten(images, places, resizer):
-            known = None if lexicons is None else [lexicons[places.owners[index]] for index in indices]
+        for indices, flats in self._flatten(places, resizer):
+            known = None if lexicons is None else [lexicons[index] for index in indices]
             found.update(zip(indices, zip(read(flats, known), flats, strict=True), strict=True))
-        return [found[index] for index in range(len(places.owners))]
+        return [found[index] for index in range(len(places.images))]
 
-    def _one_each(
-        self, images: Sequence[Image], places: Places, lexicons: Sequence[Lexicon] | None, resizer: Resize
-    ) -> Places:
-        """One place a crop, in their order: of several the one where a glance is surest."""
-        counts = np.bincount(places.owners, minlength=len(images))
-        asked = np.flatnonzero(counts[places.owners] > 1)
-        if not len(asked):
-            return places
-        several = places._replace(owners=places.owners[asked], points=places.points[asked])
-        glances = self._read_places(images, several, lexicons, self.recognizer.glance, resizer)
-        best: dict[int, tuple[Reading, int]] = {}
-        for owner, place, (reading, _) in zip(several.owners.tolist(), asked.tolist(), glances, strict=True):
-            if owner not in best or _preferred(reading, best[owner][0]):
-                best[owner] = reading, place
-        left = set(asked.tolist()) - {place for _, place in best.values()}
-        kept = [place for place in range(len(places.owners)) if place not in left]
-        return places._replace(owners=places.owners[kept], points=places.points[kept])
-
-    def _locate(self, images: Sequence[Image], resizer: Resize) -> Places:
-        """Where words may lie: one place a crop, in their order.
-
-        A tall crop has three, upright and along either side, unless the rectifier knows which.
-        """
+    def _locate(self, images: Sequence[Image], lexicons: Sequence[Lexicon] | None, resizer: Resize) -> Places:
+        """Where the word of each crop lies, from its beginning to its end."""
+        images = list(images)
         if self.rectifier is None:
             corners = np.broadcast_to(canonical_points(2, 2), (len(images), 4, 2))
-            return Places(np.arange(len(images)), to_pixels_of(corners, images), 2, 2)
-        knows = self.rectifier.any_rotation
-        turned = [
-            (owner, turn)
-            for owner, image in enumerate(images)
-            for turn in (SIDES if is_tall(image) and not knows else (0,))
-        ]
-        owners, turns = np.array(turned, np.int64).reshape(-1, 2).T
-        located = self.rectifier.locate(
-            [np.rot90(images[owner], turn) if turn else images[owner] for owner, turn in turned], resizer
-        )
-        points = to_pixels_of(np.matmul(located, TURNS[turns]), [images[owner] for owner, _ in turned])
-        return Places(owners, points, self.rectifier.rows, self.rectifier.cols)
+            return Places(images, to_pixels_of(corners, images), 2, 2)
+        return self._upright(images, self.rectifier, lexicons, resizer)[0]
 
-    def _flatten(
-        self, images: Sequence[Image], places: Places, resizer: Resize
-    ) -> Iterator[tuple[list[int], NDArray[np.uint8]]]:
+    def _upright(
+        self, images: Sequence[Image], rectifier: Rectifier, lexicons: Sequence[Lexicon] | None, resizer: Resize
+    ) -> tuple[Places, NDArray[np.int64]]:
+        """Where the word of each crop lies, and by how many quarter turns to the left it is turned (N,)."""
+        ways = find_ways(images, rectifier)
+        seen = [images[owner] for owner in ways.owners.tolist()]
+        points = to_pixels_of(rectifier.locate(seen, resizer, ways.turns), seen)
+        places = Places(seen, points, rectifier.rows, rectifier.cols)
+        best = ways.best(self._confidences(places, ways, lexicons, resizer))
+        return places._replace(images=list(images), points=points[best]), ways.turns[best]
+
+    def _confidences(
+        self, places: Places, ways: Ways, lexicons: Sequence[Lexicon] | None, resizer: Resize
+    ) -> NDArray[np.float64]:
+        """How sure a glance is of what is read each way (N,); 1 where a crop has but one."""
+        confidences = np.ones(len(ways.owners))
+        doubtful = ways.doubtful()
+        if len(doubtful):
+            asked = places._replace(images=[places.images[way] for way in doubtful], points=places.points[doubtful])
+            known = None if lexicons is None else [lexicons[owner] for owner in ways.owners[doubtful].tolist()]
+            glances = self._read_places(asked, known, self._glancer.glance, resizer)
+            confidences[doubtful] = [reading.confidence if reading.text else 0 for reading, _ in glances]
+        return confidences
+
+    @cached_property
+    def _glancer(self) -> Recognizer:
+        """A recogniser of this project's kind, which tells the way up."""
+        recognizer = self._recognizer or Recognizer(self._own_weights, self._threads, "ctc")
+        return recognizer if recognizer.preparation is None else Recognizer(None, self._threads, "ctc")
+
+    def _flatten(self, places: Places, resizer: Resize) -> Iterator[tuple[list[int], NDArray[np.uint8]]]:
         """The flat words that the recogniser reads, each straight from its source's pixels.
 
         Yields:
             The indices of n places, and their words (n, height, W, 3): batches of one width, so that nothing is padded.
         """
+        recognizer = self._glancer
         by_width: dict[int, list[int]] = {}
         shapes = text_shape(places.points, places.rows, places.cols)
         for index, (length, height) in enumerate(zip(*shapes, strict=True)):
-            by_width.setdefault(self.recognizer.width(length, height), []).append(index)
+            by_width.setdefault(recognizer.width(length, height), []).append(index)
         for width, group in by_width.items():
             for start in range(0, len(group), self.batch_size):
                 batch = group[start : start + self.batch_size]
-                sources = [images[owner] for owner in places.owners[batch].tolist()]
-                size = width, self.recognizer.height
+                sources = [places.images[index] for index in batch]
+                size = width, recognizer.height
                 yield batch, warp_batch(sources, places.points[batch], places.rows, places.cols, size, resizer=resizer)
 
 
@@ -325,8 +335,3 @@ def _rgb(image: Image) -> Image:
     """(H, W, 3) from (H, W), (H, W, 1) or (H, W, 3)."""
     image = image.reshape(*image.shape[:2], -1)
     return image if image.shape[2] == 3 else np.repeat(image, 3, axis=2)
-
-
-def _preferred(reading: Reading, other: Reading) -> bool:
-    """Whether the first is the better reading of one crop; any text is better than none."""
-    return (bool(reading.text), reading.confidence) > (bool(other.text), other.confidence)

@@ -259,26 +259,22 @@ def _own_framing(arguments: argparse.Namespace) -> Framing:
 
 def _no_engine(arguments: argparse.Namespace) -> Reader:
     """Rectify only."""
-    from rectify.conventions import canonical_points, to_pixels
-    from rectify.rectifier import Rectifier
-
+    module = importlib.import_module("recognizer.pipeline")
     framing = _own_framing(arguments)
-    rectifier = None
-    if not arguments.no_rectify:
-        rectifier = Rectifier(arguments.weights, margin=framing.margin, any_rotation=arguments.any_rotation or None)
+    pipeline = module.Pipeline(
+        arguments.weights,
+        rectify=not arguments.no_rectify,
+        engine=lambda crops: [("", 0.0)] * len(crops),
+        framing=framing,
+        any_rotation=arguments.any_rotation,
+    )
+    if pipeline.lacks_rectifier:
+        raise ValueError(f"{arguments.weights} holds no rectifier")
 
-    def read(images: Sequence[Image]) -> list[Result]:
-        if rectifier is None:
-            corners = canonical_points(2, 2)
-            return [Result(to_pixels(corners, image.shape[1::-1]), 2, 2, False, framing) for image in images]
-        results = []
-        for points, image in zip(rectifier.locate(images), images, strict=True):
-            points = to_pixels(points, image.shape[1::-1])
-            _, bent = rectifier.judge(image, points)
-            results.append(Result(points, rectifier.rows, rectifier.cols, bent, framing))
-        return results
+    def straighten(images: Sequence[Image]) -> list[Result]:
+        return [Result(r.control_points, r.rows, r.cols, r.rectified, framing) for r in pipeline(list(images))]
 
-    return read
+    return straighten
 
 
 ENGINES: dict[str, Callable[[argparse.Namespace], Reader]] = {

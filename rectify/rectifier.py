@@ -114,18 +114,23 @@ class Rectifier:
                 raise
             return None
 
-    def locate(self, images: Sequence[Image], resizer: Resize | None = None) -> NDArray[np.float32]:
+    def locate(
+        self, images: Sequence[Image], resizer: Resize | None = None, turns: NDArray[np.int64] | None = None
+    ) -> NDArray[np.float32]:
         """Control points (N, rows·cols, 2) of N crops, normalised (x, y) in each.
 
         Args:
             resizer: makes of the crops what the networks look at. Whoever resizes them again gives a
                 ``shape.QuickResizer`` of his own.
+            turns: (N,) quarter turns to the left, 0..3, by which each crop is turned; None finds them out (see
+                ``any_rotation``).
 
         Raises:
             TypeError, ValueError: not images (see ``images.check_image``).
         """
         check_images(images, "rectify(image)")
-        turns = self._turns(images)
+        if turns is None:
+            turns = self._turns(images)
         upright = [np.rot90(image, -turn) if turn else image for image, turn in zip(images, turns, strict=True)]
         points = self._locate_upright(upright, resizer)
         return np.matmul(points, TURNS[-turns]) if turns.any() else points
@@ -224,11 +229,12 @@ class Rectifier:
         """
         if size is not None:
             size = _checked_size(size)
-        return self._flatten(image, self.locate([image])[0], size)
+        return self.cut_out(image, to_pixels_of(self.locate([image]), [image])[0], size)
 
     def __call__(self, images: Sequence[Image]) -> list[Rectified]:
         """Flattens many crops, in their order, each at the resolution of its source."""
-        return [self._flatten(image, points, None) for image, points in zip(images, self.locate(images), strict=True)]
+        located = to_pixels_of(self.locate(images), images)
+        return [self.cut_out(image, points) for image, points in zip(images, located, strict=True)]
 
     def rectify_polygon(
         self,
@@ -322,8 +328,13 @@ class Rectifier:
             for placement, points in zip(placements, located, strict=True)
         ]
 
-    def _flatten(self, image: Image, points: NDArray[np.float32], size: tuple[int, int] | None) -> Rectified:
-        points = to_pixels(points, image.shape[1::-1]).astype(np.float32)
+    def cut_out(self, image: Image, points: NDArray[np.float32], size: tuple[int, int] | None = None) -> Rectified:
+        """A crop flattened along control points, or left as it is where it gains nothing.
+
+        Args:
+            points: (rows·cols, 2) in pixels of the crop, as ``locate`` finds them.
+            size: see ``rectify``.
+        """
         strength, bent = self.judge(image, points)
         if bent:
             cut = self.framing.margin, self.framing.least_height, self.framing.sharp

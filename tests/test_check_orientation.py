@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,15 +13,18 @@ from numpy.typing import NDArray
 
 from data.writer import LmdbWriter
 from train import check_orientation
-from train.check_orientation import lying_words, right
+from train.check_orientation import decide, lying_words, right
 from train.crops import HOLD_OUT
 
 
 class AlwaysUpright:
-    """Is fairly sure that every crop is upright."""
+    """Is fairly sure that every crop is upright; with glances it finds all upside down."""
 
-    def __init__(self, weights: str | None = None) -> None:
+    def __init__(self, weights: str | None = None, **options: Any) -> None:
         pass
+
+    def turns(self, images: Sequence[object]) -> NDArray[np.int64]:
+        return np.full(len(images), 2)
 
     def probabilities(self, images: Sequence[object]) -> NDArray[np.float32]:
         return np.tile(np.array([0.8, 0.1, 0.1, 0.0], np.float32), (len(images), 1))
@@ -35,10 +39,10 @@ def words(folder: Path, shapes: Sequence[tuple[int, int]], labels: Sequence[str]
 
 def test_right_is_what_comes_to_lie_upright() -> None:
     sure = np.eye(4, dtype=np.float32)[:, None]
-    assert right(sure, 0.9).all()
+    assert right(decide(sure, 0.9)).all()
     doubtful = 0.4 + 0.3 * sure
-    assert right(doubtful, 0.9)[:, 0].tolist() == [True, False, False, False]
-    assert right(doubtful, 0.5).all()
+    assert right(decide(doubtful, 0.9))[:, 0].tolist() == [True, False, False, False]
+    assert right(decide(doubtful, 0.5)).all()
 
 
 def test_only_words_that_lie_down_are_turned(tmp_path: Path) -> None:
@@ -51,9 +55,12 @@ def test_only_words_that_lie_down_are_turned(tmp_path: Path) -> None:
 def test_the_command_prints_a_row_for_each_certainty(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(check_orientation, "Orientation", AlwaysUpright)
+    for name in ("Orientation", "Pipeline"):
+        monkeypatch.setattr(check_orientation, name, AlwaysUpright)
     assert check_orientation.main([words(tmp_path / "set", [(10, 30)], ["word"])]) == 0
-    rows = [line.split("|")[1:-1] for line in capsys.readouterr().out.splitlines() if line.startswith("| 0")]
-    assert len(rows) == len(check_orientation.CERTAINTIES)
+    lines = capsys.readouterr().out.splitlines()
+    rows = [line.split("|")[1:-1] for line in lines if line.startswith(("| 0", "| with"))]
+    assert len(rows) == len(check_orientation.CERTAINTIES) + 1
     # A quarter of the turned words are upright; none is turned away.
     assert [float(cell) for cell in rows[0][1:]] == [25.0] * 5 + [0.0] * 4
+    assert [float(cell) for cell in rows[-1][1:]] == [25.0] * 5 + [0.0, 100.0, 0.0, 100.0]

@@ -1,22 +1,24 @@
-"""How often the network for any rotation is right, on held-back training words turned by known angles.
+"""How often quarter turns are told right, on held-back training words turned by known angles.
 
     python -m train.check_orientation LMDB... [--weights W] [--seed S]
 
 Every 16th word, which no training has seen, if it lies down and has three letters or more, is turned by each quarter
-and a random angle beyond. Prints for each certainty (``rectify.orientation.SURE``) what is turned upright, by how far
-the word is off a quarter turn, and how many upright words are turned away. Never give it a test set.
+and a random angle beyond. Prints what is turned upright, by how far the word is off a quarter turn, and how many
+upright words are turned away: by the network alone for each certainty (``rectify.orientation.SURE``), and by the
+network and the recogniser's glances together, as ``Pipeline`` does it. Never give it a test set.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from data.reader import LmdbReader, find_lmdbs
+from recognizer.pipeline import Pipeline
 from rectify.images import Image
 from rectify.orientation import Orientation
 from train.crops import held_back, rotated
@@ -38,11 +40,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(lying_words(options.photos))
     if not words:
         parser.error(f"no held-back word that lies down and has {LETTERS} letters")
-    orientation, rng = Orientation(options.weights), np.random.default_rng(options.seed)
-    found = {beyond: turn_all(orientation, words, beyond, rng) for beyond in BEYOND}
+    orientation, pipeline = Orientation(options.weights), Pipeline(options.weights, decoder="ctc", any_rotation=True)
+    rng = np.random.default_rng(options.seed)
+    turned = {beyond: turn_all(words, beyond, rng) for beyond in BEYOND}
+    found = {
+        beyond: np.stack([orientation.probabilities(crops) for crops in turns]) for beyond, turns in turned.items()
+    }
+    glanced = {beyond: np.stack([pipeline.turns(crops) for crops in turns]) for beyond, turns in turned.items()}
     print(f"{len(words)} words, each turned by 0, 90, 180 and 270 degrees and within the range beyond, % right\n")
     header = ["certainty", *(f"{low}-{high}°" for low, high in BEYOND), "90°", "180°", "270°", "upright turned away %"]
-    print(table(header, [[f"{sure:g}", *_row(found, sure)] for sure in CERTAINTIES]))
+    rows = [
+        [f"{sure:g}", *_row({beyond: decide(seen, sure) for beyond, seen in found.items()})] for sure in CERTAINTIES
+    ]
+    print(table(header, [*rows, ["with glances", *_row(glanced)]]))
     return 0
 
 
@@ -54,28 +64,29 @@ def lying_words(paths: Sequence[str]) -> Iterator[Image]:
                 yield crop.image
 
 
-def turn_all(
-    orientation: Orientation, words: Sequence[Image], beyond: tuple[int, int], rng: np.random.Generator
-) -> NDArray[np.float32]:
-    """Probabilities (4, N, 4) of the quarter turns of N words, by how many quarters each was really turned."""
+def turn_all(words: Sequence[Image], beyond: tuple[int, int], rng: np.random.Generator) -> list[list[Image]]:
+    """Words by how many quarters they are turned to the left, and by a random angle beyond."""
     low, high = beyond
-    found = []
+    turned = []
     for turn in range(4):
         angles = rng.uniform(low, high, len(words)) * rng.choice([-1, 1], len(words))
-        crops = [rotated(image, 90 * turn + angle) for image, angle in zip(words, angles, strict=True)]
-        found.append(orientation.probabilities(crops))
-    return np.stack(found)
+        turned.append([rotated(image, 90 * turn + angle) for image, angle in zip(words, angles, strict=True)])
+    return turned
 
 
-def right(probabilities: NDArray[np.float32], sure: float) -> NDArray[np.bool_]:
-    """Whether words come to lie upright (4, N), taken as they are where the network is not ``sure``."""
-    turns = np.where(probabilities.max(2) >= sure, probabilities.argmax(2), 0)
+def decide(probabilities: NDArray[np.float32], sure: float) -> NDArray[np.int64]:
+    """Quarter turns (4, N) by their probabilities (4, N, 4); 0 where the network is not ``sure``."""
+    return np.where(probabilities.max(2) >= sure, probabilities.argmax(2), 0)
+
+
+def right(turns: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Whether words come to lie upright (4, N), by what is told of words turned by 0, 1, 2 and 3 quarters."""
     return np.asarray(turns == np.arange(4)[:, None])
 
 
-def _row(found: dict[tuple[int, int], NDArray[np.float32]], sure: float) -> list[str]:
-    by_beyond = [right(probabilities, sure).mean() for probabilities in found.values()]
-    by_turn = right(found[BEYOND[0]], sure).mean(1)
+def _row(told: Mapping[tuple[int, int], NDArray[np.int64]]) -> list[str]:
+    by_beyond = [right(turns).mean() for turns in told.values()]
+    by_turn = right(told[BEYOND[0]]).mean(1)
     return [number(100 * share, 1) for share in (*by_beyond, *by_turn[1:])] + [number(100 * (1 - by_turn[0]), 2)]
 
 

@@ -1,0 +1,79 @@
+"""By how many quarter turns a crop is turned: what the network for it says and how well the word reads that way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rectify.images import Image
+from rectify.orientation import is_tall
+from rectify.rectifier import Rectifier
+
+SIDES = (0, 1, 3)
+"""Quarter turns to the left that a tall crop may be turned by, where crops are not turned by any angle."""
+
+SURE = 0.97
+"""Probability from which the network for quarter turns is taken at its word, where crops are turned by any angle."""
+PROBABLE = 0.02
+"""Probability from which a quarter turn is glanced at, there."""
+WEIGHT = 0.2
+"""Of the logarithm of that network's probability, beside that of the confidence of a glance.
+
+All three are chosen on the held-back photographed words, as ``python -m train.check_orientation`` turns them.
+"""
+LEAST = 1e-4
+"""Probability that is taken for none."""
+
+
+class Ways(NamedTuple):
+    """The quarter turns by which crops may be turned: one or more of each crop, in the order of the crops."""
+
+    owners: NDArray[np.int64]
+    """(N,) indices of the crops."""
+    turns: NDArray[np.int64]
+    """(N,) quarter turns to the left, 0..3."""
+    scores: NDArray[np.float64]
+    """(N,) weighted logarithms of the probabilities; the highest is the best."""
+
+    def doubtful(self) -> NDArray[np.int64]:
+        """Which ways belong to crops that have several."""
+        counts = np.bincount(self.owners)
+        return np.flatnonzero(counts[self.owners] > 1)
+
+    def best(self, confidences: NDArray[np.float64]) -> NDArray[np.int64]:
+        """The best way of each crop, in their order.
+
+        Args:
+            confidences: (N,) of what is read each way, 0..1; they decide between the ways of one crop.
+        """
+        scores = self.scores + np.log(confidences + LEAST)
+        order = np.lexsort((-scores, self.owners))
+        return order[np.unique(self.owners[order], return_index=True)[1]]
+
+
+def find_ways(images: Sequence[Image], rectifier: Rectifier) -> Ways:
+    """The ways up that crops may be read: all that the network for quarter turns holds for possible where crops are
+    turned by any angle; else upright, and of tall crops along either side, too."""
+    any_rotation = rectifier.any_rotation
+    asked = [index for index, image in enumerate(images) if any_rotation or is_tall(image)]
+    probabilities = np.zeros((len(images), 4))
+    probabilities[:, 0] = 1
+    possible = probabilities > 0
+    if asked:
+        probabilities[asked] = _probabilities([images[index] for index in asked], rectifier)
+        if any_rotation:
+            likeliest = probabilities.max(1, keepdims=True)
+            possible = probabilities >= np.where(likeliest >= SURE, likeliest, PROBABLE)
+        else:
+            possible[np.ix_(asked, SIDES)] = True
+    owners, turns = np.nonzero(possible)
+    return Ways(owners, turns, WEIGHT * np.log(probabilities[owners, turns] + LEAST))
+
+
+def _probabilities(images: Sequence[Image], rectifier: Rectifier) -> NDArray[np.float32]:
+    if rectifier.orientation is None:
+        return np.full((len(images), 4), 0.25, np.float32)
+    return rectifier.orientation.probabilities(images)

@@ -1,0 +1,136 @@
+"""Which way up crops are read, by networks whose answers are known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+from numpy.typing import ArrayLike, NDArray
+
+from helpers import RECOGNIZER_CONFIG, bars, noise, save_recognizer, save_rectifier
+from recognizer import Pipeline
+from recognizer.turns import LEAST, WEIGHT, Ways, find_ways
+from rectify.conventions import canonical_points
+from rectify.framing import Framing
+from rectify.images import Image
+from rectify.rectifier import Rectifier
+
+LYING, TALL = noise(20, 60, 3), noise(60, 20, 3)
+
+
+def rectifier(any_rotation: bool | None, *probabilities: ArrayLike) -> Rectifier:
+    """Only what tells quarter turns."""
+    rows = iter(np.array(probabilities, np.float32))
+    orientation = SimpleNamespace(probabilities=lambda images: np.stack([next(rows) for _ in images]))
+    return cast(Rectifier, SimpleNamespace(any_rotation=any_rotation, orientation=orientation))
+
+
+def pairs(ways: Ways) -> list[tuple[int, int]]:
+    return list(zip(ways.owners.tolist(), ways.turns.tolist(), strict=True))
+
+
+def test_only_tall_crops_have_several_ways() -> None:
+    ways = find_ways([LYING, TALL, LYING], rectifier(None, [0.1, 0.2, 0.3, 0.4]))
+    assert pairs(ways) == [(0, 0), (1, 0), (1, 1), (1, 3), (2, 0)]
+    assert ways.doubtful().tolist() == [1, 2, 3]
+    np.testing.assert_allclose(ways.scores[1:4], WEIGHT * np.log(np.array([0.1, 0.2, 0.4]) + LEAST), rtol=1e-5)
+
+
+def test_crops_turned_by_any_angle_have_the_ways_that_are_possible() -> None:
+    doubtful, sure = [0.5, 0.01, 0.48, 0.01], [0.01, 0.02, 0.97, 0.0]
+    ways = find_ways([LYING, TALL], rectifier(True, doubtful, sure))
+    assert pairs(ways) == [(0, 0), (0, 2), (1, 2)]
+    assert ways.doubtful().tolist() == [0, 1]
+
+
+def test_no_crops_have_no_ways() -> None:
+    for any_rotation in (True, None):
+        ways = find_ways([], rectifier(any_rotation))
+        assert pairs(ways) == [] and ways.doubtful().size == 0 and ways.best(np.empty(0)).size == 0
+
+
+def test_the_best_way_is_likely_and_reads_well() -> None:
+    owners, turns = np.array([0, 1, 1, 1, 2, 2]), np.array([0, 0, 1, 3, 0, 2])
+    ways = Ways(owners, turns, WEIGHT * np.log([1, 0.01, 0.5, 0.49, 0.9, 0.1]))
+    assert ways.best(np.array([0, 0.2, 0.2, 0.9, 0.3, 0.3])).tolist() == [0, 3, 4]
+    assert ways.best(np.array([0, 0.9, 0.2, 0.1, 0.3, 0.8])).tolist() == [0, 1, 5]
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    """The whole crop is the word, and a recogniser reads bars."""
+    save_recognizer(tmp_path / "recognizer.onnx")
+    save_rectifier(tmp_path / "rectifier.onnx", canonical_points(5, 5))
+    return tmp_path
+
+
+class Listening:
+    """An engine that keeps what it is shown."""
+
+    def __init__(self) -> None:
+        self.crops: list[Image] = []
+
+    def __call__(self, crops: Sequence[Image]) -> list[tuple[str, float]]:
+        self.crops += crops
+        return [("word", 1.0)] * len(crops)
+
+
+def even(images: Sequence[Image], *, upside_down: float = 0.25) -> NDArray[np.float32]:
+    """Knows nothing, or a little of what is upside down."""
+    return np.tile(np.array([0.5 - upside_down, 0.25, upside_down, 0.25], np.float32), (len(images), 1))
+
+
+@pytest.mark.parametrize("turn", [1, 3])
+def test_another_engine_gets_tall_crops_the_way_that_reads_best(weights: Path, turn: int) -> None:
+    """The network for quarter turns knows nothing; along the bars' side there is something to read."""
+    engine = Listening()
+    pipeline = Pipeline(weights, engine=engine, framing=Framing())
+    assert pipeline.rectifier is not None
+    pipeline.rectifier.orientation = cast(Any, SimpleNamespace(probabilities=even))
+    upright = bars("abb", (140, 40))
+    reading = pipeline.read(np.ascontiguousarray(np.rot90(upright, turn)))
+    assert reading.rectified and len(engine.crops) == 1
+    shown = engine.crops[0]
+    assert shown.shape == upright.shape
+    assert np.array_equal(shown, upright) or np.array_equal(shown, upright[::-1, ::-1])
+
+
+def test_a_glance_tells_what_is_upside_down(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the network for quarter turns leaves it open; what it is sure of is not glanced at."""
+    pipeline = Pipeline(weights, any_rotation=True)
+    assert pipeline.rectifier is not None
+    pipeline.rectifier.orientation = cast(Any, SimpleNamespace(probabilities=even))
+    confidences = {"abb": 0.2, "bba": 0.9}
+    glance = pipeline.recognizer.glance
+    glanced: list[str] = []
+
+    def told(images: Any, lexicons: Any = None) -> list[Any]:
+        readings = glance(images, lexicons)
+        glanced.extend(reading.text for reading in readings)
+        return [SimpleNamespace(text=one.text, confidence=confidences.get(one.text, 0.0)) for one in readings]
+
+    monkeypatch.setattr(pipeline.recognizer, "glance", told)
+    crop = bars("abb", (140, 40))
+    assert pipeline.turns([crop, crop[::-1, ::-1]]).tolist() == [2, 0]
+    assert pipeline.read(crop).text == "bba"
+    assert {"abb", "bba"} <= set(glanced)
+    glanced.clear()
+    certain = np.array([0.01, 0.0, 0.98, 0.01], np.float32)
+    pipeline.rectifier.orientation = cast(Any, SimpleNamespace(probabilities=lambda images: certain[None]))
+    assert pipeline.turns([crop]).tolist() == [2] and glanced == []
+
+
+def test_imported_recognizers_are_not_asked(weights: Path) -> None:
+    """They read pictures of another kind; the shipped one glances in their place."""
+    save_recognizer(weights / "recognizer.onnx", {**RECOGNIZER_CONFIG, "preparation": {"height": 32, "width": 96}})
+    pipeline = Pipeline(weights)
+    assert pipeline.recognizer.preparation is not None and pipeline._glancer.preparation is None
+    assert pipeline.read(np.rot90(bars("abb", (140, 40)))).size == (40, 140)
+
+
+def test_without_a_rectifier_nothing_is_turned(weights: Path) -> None:
+    assert Pipeline(weights, rectify=False).turns([LYING, TALL]).tolist() == [0, 0]

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.reader import LmdbReader
-from rectify.images import EXTENSIONS, Image, read_image
+from rectify.folders import pictures_below
+from rectify.images import Image, read_image
 from rectify.stream import stream
 
 if TYPE_CHECKING:
@@ -78,12 +79,7 @@ def _pictures(folder: str) -> list[str]:
     """Paths of the pictures below a folder, relative to it, sorted; hidden ones are left out."""
     if not os.path.isdir(folder):
         raise FileNotFoundError(f"{folder}: no such folder")
-    found = []
-    for parent, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        names = [name for name in files if Path(name).suffix.lower() in EXTENSIONS and not name.startswith(".")]
-        found += [os.path.relpath(os.path.join(parent, name), folder) for name in names]
-    return sorted(found)
+    return sorted(str(path.relative_to(folder)) for path in pictures_below(Path(folder)))
 
 
 def remaining(shards: Sequence[Shard], out: Path, settings: dict[str, Any]) -> list[Shard]:

@@ -76,12 +76,15 @@ def annotated_outline(
     Returns:
         None for any other word, a vertical one, and where the polygon is none along two edges.
     """
-    quad, polygon = Quad.of(geometry), _polygon(geometry)
-    if quad is not None:
-        return quad.outline(samples, space) if quad.usable else None
-    if polygon is None or _holds_vertical(polygon[0]):
+    polygon = _polygon(geometry)
+    if polygon is None:
         return None
     size, points = polygon
+    if len(points) == 4:
+        quad = Quad(size, points)
+        return quad.outline(samples, space) if quad.usable else None
+    if _holds_vertical(size):
+        return None
     try:
         placement = place_polygon(points, size, keep_order=True)
     except ValueError:

@@ -95,13 +95,6 @@ def read_image(source: str | Path | bytes, name: str = "image", most: int = MAX_
         raise ImageError(name, str(error)) from None
 
 
-def no_pictures(folder: Path) -> str:
-    """What to say of a folder without pictures."""
-    if (folder / "data.mdb").exists():
-        return "an LMDB dataset, no folder of pictures; `eval` reads those, and `lmdb export` makes pictures of them"
-    return "no pictures in this folder"
-
-
 def write_png(path: Path, image: Image) -> None:
     """Saves an RGB picture (H, W, 3) as PNG, its folder too; written beside and moved into place.
 

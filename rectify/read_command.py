@@ -332,7 +332,7 @@ class _Run:
             elif os.path.isdir(label):
                 found = list(_pictures(Path(label), self.outputs, self._complain))
                 if not found:
-                    from rectify.images import no_pictures
+                    from rectify.folders import no_pictures
 
                     self._complain(f"{label}: {no_pictures(Path(label))}")
                 yield from found
@@ -410,21 +410,18 @@ class _Run:
 
 
 def _pictures(folder: Path, outputs: Sequence[Path], complain: Callable[[object], None]) -> Iterator[Source]:
-    """The pictures below a folder, sorted; hidden ones and results of an earlier run are left out."""
+    """The pictures below a folder, but for results of an earlier run."""
+    from rectify.folders import pictures_below
 
-    def unreadable(error: OSError) -> None:
-        complain(f"{error.filename}: {error.strerror}")
-
-    from rectify.images import EXTENSIONS
-
-    skipped = {_key(output) for output in outputs}
-    for parent, folders, files in os.walk(folder, onerror=unreadable):
-        folders[:] = sorted(f for f in folders if not f.startswith(".") and _key(Path(parent, f)) not in skipped)
-        for file in sorted(files):
-            path = Path(parent, file)
-            if path.suffix.lower() in EXTENSIONS and not file.startswith(".") and not path.is_fifo():
-                below = path.relative_to(folder)
-                yield Source(str(path), path, str(below.parent / below.stem))
+    results = {_key(output) for output in outputs}
+    pictures = pictures_below(
+        folder,
+        skip=lambda path: _key(path) in results,
+        on_error=lambda error: complain(f"{error.filename}: {error.strerror}"),
+    )
+    for path in pictures:
+        below = path.relative_to(folder)
+        yield Source(str(path), path, str(below.parent / below.stem))
 
 
 def _load(source: Source) -> Image:

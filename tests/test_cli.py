@@ -68,6 +68,16 @@ def test_folder_is_read_sorted_with_what_is_below(tmp_path: Path, weights: Path)
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_links_to_folders_are_followed_once(tmp_path: Path, weights: Path) -> None:
+    save(tmp_path / "elsewhere" / "a.png", bars("ab"))
+    save(tmp_path / "in" / "b.png", bars("ba"))
+    for link, target in (("link", tmp_path / "elsewhere"), ("once-more", tmp_path / "elsewhere"), ("self", ".")):
+        (tmp_path / "in" / link).symlink_to(target, target_is_directory=True)
+    done = run(tmp_path, "in", "--weights", weights)
+    assert [line.split("\t")[0] for line in done.stdout.splitlines()] == ["in/b.png", "in/link/a.png"]
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_folder_of_one_prints_its_path_too(tmp_path: Path, weights: Path) -> None:
     save(tmp_path / "c" / "a.png", bars("a"))
     assert run(tmp_path, "c", "--weights", weights).stdout == os.path.join("c", "a.png") + "\ta\t1.0000\n"

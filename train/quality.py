@@ -53,6 +53,10 @@ class Word(Crop):
     """The annotated quadrilateral."""
 
 
+Keep = Callable[[Sequence[Word]], Sequence[bool]]
+"""Tells which of some crops are measured."""
+
+
 @dataclass(frozen=True)
 class TruePoints:
     """Measured instead of a locator: the control points of the true map, the best that a network could find on a grid.
@@ -164,7 +168,7 @@ def measure(
     locator: Locator | TruePoints,
     watch: Callable[[Crop], None] | None = None,
     margin: tuple[float, float] = MARGIN,
-    keep: Callable[[Sequence[Word]], Sequence[bool]] | None = None,
+    keep: Keep | None = None,
 ) -> Quality:
     """Locate the word in every crop of a set and compare with what is known of it.
 
@@ -173,7 +177,7 @@ def measure(
         locator: what is measured.
         watch: told every crop, a bad one with its error.
         margin: space around the word in the rectified image, see ``Rectifier``; what it leaves out is cut off.
-        keep: which of some crops are measured, all of them without it; bad ones are not asked about.
+        keep: all are measured without it; bad ones are not asked about.
 
     Raises:
         ValueError: ``quads.jsonl`` is damaged.

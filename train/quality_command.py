@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from rectify.conventions import MARGIN, extent_of
 from rectify.rectifier import LEAST_BEND, Rectifier
 from train.crops import Crop, set_names
 from train.output import complain, number, progress, table, write_json, write_text
-from train.quality import Locator, Quality, QualityFigures, TruePoints, Word, measure
+from train.quality import Keep, Locator, Quality, QualityFigures, TruePoints, measure
 from train.readable import Readable
 from train.report import page
 from train.shape_errors import ANNOTATED_SPACE, FRAME
@@ -204,7 +204,7 @@ def _measure(
     folder: Path,
     locator: Locator | TruePoints,
     margin: tuple[float, float],
-    keep: Callable[[Sequence[Word]], Sequence[bool]] | None,
+    keep: Keep | None,
 ) -> Quality:
     reader = LmdbReader(folder)
     with progress(name, len(reader)) as bar:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from data.sources.rows import BadRow, Item, Note, Row, files_below, is_picture
-from rectify.images import no_pictures
+from rectify.folders import no_pictures
 
 NAME_FORMS = {
     "NUMBER_LABEL_NUMBER": r"\d+_(.+)_\d+",

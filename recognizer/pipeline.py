@@ -73,7 +73,8 @@ class Pipeline:
             are taken for turned ones. Where the rectifier's network for quarter turns leaves a doubt, the built-in
             recogniser glances at the word each way up with its CTC head, whoever reads it then.
         engine: who reads, instead of the built-in recogniser: a name in ``engines.ENGINES``, or any callable that
-            takes RGB crops (H, W, 3) uint8 and returns a (text, confidence) for each.
+            takes RGB crops (H, W, 3) uint8 and returns a (text, confidence) for each. ``none`` reads nothing, for the
+            straightened crops alone (``CropReading.crop``).
         framing: how words are cut out for another engine. None takes what suits it, see ``engines.framing_for``.
 
     Raises:

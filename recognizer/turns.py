@@ -20,10 +20,10 @@ SURE = 0.97
 PROBABLE = 0.02
 """Probability from which a quarter turn is glanced at, there."""
 WEIGHT = 0.2
-"""Of the logarithm of that network's probability, beside that of the confidence of a glance.
-
-All three are chosen on the held-back photographed words, as ``python -m train.check_orientation`` turns them.
-"""
+"""Of the logarithm of that network's probability, beside that of the confidence of a glance."""
+STACKED = 0.3
+"""Confidence that a tall crop's upright way counts with at least: a glance reads nothing of letters set one above the
+other. All four are chosen on held-back photographed words and rendered ones of unseen fonts, turned and stacked."""
 LEAST = 1e-4
 """Probability that is taken for none."""
 
@@ -37,6 +37,8 @@ class Ways(NamedTuple):
     """(N,) quarter turns to the left, 0..3."""
     scores: NDArray[np.float64]
     """(N,) weighted logarithms of the probabilities; the highest is the best."""
+    floors: NDArray[np.float64]
+    """(N,) confidences that the ways count with at least, whatever is read."""
 
     def doubtful(self) -> NDArray[np.int64]:
         """Which ways belong to crops that have several."""
@@ -49,7 +51,7 @@ class Ways(NamedTuple):
         Args:
             confidences: (N,) of what is read each way, 0..1; they decide between the ways of one crop.
         """
-        scores = self.scores + np.log(confidences + LEAST)
+        scores = self.scores + np.log(np.maximum(confidences, self.floors) + LEAST)
         order = np.lexsort((-scores, self.owners))
         return order[np.unique(self.owners[order], return_index=True)[1]]
 
@@ -70,7 +72,9 @@ def find_ways(images: Sequence[Image], rectifier: Rectifier) -> Ways:
         else:
             possible[np.ix_(asked, SIDES)] = True
     owners, turns = np.nonzero(possible)
-    return Ways(owners, turns, WEIGHT * np.log(probabilities[owners, turns] + LEAST))
+    tall = np.array([is_tall(image) for image in images], bool)
+    scores = WEIGHT * np.log(probabilities[owners, turns] + LEAST)
+    return Ways(owners, turns, scores, STACKED * (tall[owners] & (turns == 0)))
 
 
 def _probabilities(images: Sequence[Image], rectifier: Rectifier) -> NDArray[np.float32]:

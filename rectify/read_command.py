@@ -264,7 +264,7 @@ def _no_engine(arguments: argparse.Namespace) -> Reader:
     pipeline = module.Pipeline(
         arguments.weights,
         rectify=not arguments.no_rectify,
-        engine=lambda crops: [("", 0.0)] * len(crops),
+        engine=NONE,
         framing=framing,
         any_rotation=arguments.any_rotation,
     )

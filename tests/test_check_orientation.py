@@ -12,19 +12,21 @@ import pytest
 from numpy.typing import NDArray
 
 from data.writer import LmdbWriter
+from rectify.images import Image
+from rectify.orientation import is_tall
 from train import check_orientation
 from train.check_orientation import decide, lying_words, right
 from train.crops import HOLD_OUT
 
 
-class AlwaysUpright:
-    """Is fairly sure that every crop is upright; with glances it finds all upside down."""
+class OneWay:
+    """Is fairly sure that every crop is upright; with glances it finds all upside down that lie."""
 
     def __init__(self, weights: str | None = None, **options: Any) -> None:
         pass
 
-    def turns(self, images: Sequence[object]) -> NDArray[np.int64]:
-        return np.full(len(images), 2)
+    def turns(self, images: Sequence[Image]) -> NDArray[np.int64]:
+        return np.array([0 if is_tall(image) else 2 for image in images])
 
     def probabilities(self, images: Sequence[object]) -> NDArray[np.float32]:
         return np.tile(np.array([0.8, 0.1, 0.1, 0.0], np.float32), (len(images), 1))
@@ -56,7 +58,7 @@ def test_the_command_prints_a_row_for_each_certainty(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("Orientation", "Pipeline"):
-        monkeypatch.setattr(check_orientation, name, AlwaysUpright)
+        monkeypatch.setattr(check_orientation, name, OneWay)
     assert check_orientation.main([words(tmp_path / "set", [(10, 30)], ["word"])]) == 0
     lines = capsys.readouterr().out.splitlines()
     rows = [line.split("|")[1:-1] for line in lines if line.startswith(("| 0", "| with"))]
@@ -64,3 +66,19 @@ def test_the_command_prints_a_row_for_each_certainty(
     # A quarter of the turned words are upright; none is turned away.
     assert [float(cell) for cell in rows[0][1:]] == [25.0] * 5 + [0.0] * 4
     assert [float(cell) for cell in rows[-1][1:]] == [25.0] * 5 + [0.0, 100.0, 0.0, 100.0]
+
+
+def test_of_tall_crops_stacked_words_are_right_as_they_are(
+    tmp_path: Path, synthetic: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(check_orientation, "Orientation", OneWay)
+    monkeypatch.setattr(check_orientation, "Pipeline", OneWay)
+    photos = words(tmp_path / "set", [(10, 30)], ["word"])
+    assert check_orientation.main([photos, "--rendered", str(synthetic)]) == 0
+    header, _, *rows = capsys.readouterr().out.split("\n\n")[-1].splitlines()
+    assert [cell.split(" (")[0].strip() for cell in header.split("|")[2:-1]] == [
+        "running up",
+        "running down",
+        "stacked",
+    ]
+    assert [[float(cell) for cell in row.split("|")[2:-1]] for row in rows] == [[0.0, 0.0, 100.0]] * 2

@@ -228,7 +228,7 @@ def test_a_missing_package_is_one_line_that_says_what_to_install(
 
 
 def test_unknown_engine_is_named() -> None:
-    with pytest.raises(ValueError, match="'abbyy'; there are rapidocr, tesseract, easyocr, or give a callable"):
+    with pytest.raises(ValueError, match="'abbyy'; there are rapidocr, tesseract, easyocr, none, or give a callable"):
         load_engine("abbyy")
     with pytest.raises(ValueError, match="'abbyy'"):
         Pipeline(engine="abbyy", rectify=False)

@@ -9,7 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from helpers import noise, save_rectifier
-from rectify import Rectifier
+from recognizer import Pipeline
+from rectify import Framing, Rectifier
 from rectify.conventions import canonical_points
 from train import tune_harmless
 from train.tune_harmless import ALWAYS, CUTS, NEVER, Outcome, Record, best, outcome
@@ -77,16 +78,15 @@ def test_words_are_sampled_as_sharply_as_the_rectifier_does(tmp_path: Path) -> N
     image = noise(60, 160, 3)
     for sharp in (False, True):
         rectifier = Rectifier(weights, sharp=sharp, margin=(0.06, 0.12))
-        versions, _ = tune_harmless._versions([image], rectifier)
+        versions, _ = tune_harmless._versions([image], Pipeline(weights, engine="none", framing=Framing(sharp=sharp)))
         same = 1 + tune_harmless.CUTS.index(((0.06, 0.12), 0))
         np.testing.assert_array_equal(versions[same], rectifier.rectify(image).image)
-        assert rectifier.framing.sharp is sharp
 
 
 def test_what_the_rectifier_does_in_any_case_no_least_bend_changes(tmp_path: Path) -> None:
     def strength(points: NDArray[np.floating], size: tuple[int, int]) -> float:
-        rectifier = Rectifier(save_rectifier(tmp_path / "a.onnx", points))
-        return tune_harmless._versions([noise(*size[::-1], 3)], rectifier)[1][0][0]
+        pipeline = Pipeline(save_rectifier(tmp_path / "a.onnx", points), engine="none")
+        return tune_harmless._versions([noise(*size[::-1], 3)], pipeline)[1][0][0]
 
     identity = canonical_points(5, 5)
     assert strength(identity, (90, 30)) < 1

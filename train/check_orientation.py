@@ -1,11 +1,13 @@
 """How often quarter turns are told right, on held-back training words turned by known angles.
 
-    python -m train.check_orientation LMDB... [--weights W] [--seed S]
+    python -m train.check_orientation LMDB... [--rendered LMDB...] [--weights W] [--seed S]
 
 Every 16th word, which no training has seen, if it lies down and has three letters or more, is turned by each quarter
 and a random angle beyond. Prints what is turned upright, by how far the word is off a quarter turn, and how many
 upright words are turned away: by the network alone for each certainty (``rectify.orientation.SURE``), and by the
-network and the recogniser's glances together, as ``Pipeline`` does it. Never give it a test set.
+network and the recogniser's glances together, as ``Pipeline`` does it. With ``--rendered`` a second table says it of
+tall crops where words are not turned by any angle: rendered words that run up, that run down, and that are set letter
+above letter, which are to stay as they are. Never give it a test set.
 """
 
 from __future__ import annotations
@@ -18,10 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.reader import LmdbReader, find_lmdbs
+from data.synth.geometry import WordGeometry
 from recognizer.pipeline import Pipeline
 from rectify.images import Image
-from rectify.orientation import Orientation
-from train.crops import held_back, rotated
+from rectify.orientation import SURE, Orientation, is_tall
+from train.crops import held_back, read_crop, rotated
+from train.orientation import stacked
 from train.output import number, table
 
 LETTERS = 3
@@ -34,6 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", nargs="+", metavar="LMDB", help="datasets to train on")
+    parser.add_argument("--rendered", nargs="+", default=[], metavar="LMDB", help="words by synth, for tall crops")
     parser.add_argument("--weights", metavar="W", help="without it the shipped ones")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(argv)
@@ -53,6 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         [f"{sure:g}", *_row({beyond: decide(seen, sure) for beyond, seen in found.items()})] for sure in CERTAINTIES
     ]
     print(table(header, [*rows, ["with glances", *_row(glanced)]]))
+    if options.rendered:
+        print("\n" + tall_table(options.rendered, orientation, Pipeline(options.weights, decoder="ctc")))
     return 0
 
 
@@ -82,6 +89,26 @@ def decide(probabilities: NDArray[np.float32], sure: float) -> NDArray[np.int64]
 def right(turns: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Whether words come to lie upright (4, N), by what is told of words turned by 0, 1, 2 and 3 quarters."""
     return np.asarray(turns == np.arange(4)[:, None])
+
+
+def tall_table(paths: Sequence[str], orientation: Orientation, pipeline: Pipeline) -> str:
+    """The table of tall crops: rows by who tells the turn, columns by how the words run, % right."""
+    kinds: dict[str, tuple[int, list[Image]]] = {"running up": (1, []), "running down": (3, []), "stacked": (0, [])}
+    for folder in find_lmdbs(paths):
+        reader = LmdbReader(folder)
+        for index in range(len(reader)):
+            geometry = WordGeometry.from_json(reader.geometry(index) or {})
+            if len(geometry.characters) >= LETTERS:
+                word = read_crop(reader, index + 1)
+                for turn, crops in kinds.values():
+                    crops.append(np.rot90(word, turn) if turn else stacked(word, geometry))
+    tall = {name: (turn, [crop for crop in crops if is_tall(crop)]) for name, (turn, crops) in kinds.items()}
+    tellers = {f"certainty {SURE:g}": orientation.turns, "with glances": pipeline.turns}
+    rows = [
+        [teller, *(number(100 * float((tell(crops) == turn).mean()), 1) for turn, crops in tall.values())]
+        for teller, tell in tellers.items()
+    ]
+    return table(["tall crops, % right", *(f"{name} ({len(crops)})" for name, (_, crops) in tall.items())], rows)
 
 
 def _row(told: Mapping[tuple[int, int], NDArray[np.int64]]) -> list[str]:

@@ -23,7 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.reader import LmdbReader, find_lmdbs
-from recognizer.engines import ENGINES, Engine, ask, load_engine
+from recognizer.engines import ENGINES, NONE, Engine, ask, load_engine
+from recognizer.pipeline import Pipeline
 from rectify.conventions import to_pixels
 from rectify.framing import Framing
 from rectify.images import Image
@@ -119,10 +120,10 @@ def read_words(
     every: int,
     most: int,
     engines: dict[str, Engine],
-    rectifier: Rectifier,
+    pipeline: Pipeline,
     done: set[str],
 ) -> Iterator[Record]:
-    """Reads the words of a dataset that are not done yet, sampled as sharply as ``rectifier`` does."""
+    """Reads the words of a dataset that are not done yet, the way up that ``pipeline`` finds and sampled as sharply."""
     reader = LmdbReader(folder)
     numbers = range(1, len(reader) + 1, every)[: most or None]
     with progress(folder.name, len(numbers)) as bar:
@@ -133,7 +134,7 @@ def read_words(
             for name, engine in engines.items():
                 places = [place for place in words if f"{name} {place}" not in done]
                 images = [read_crop(reader, words[place]) for place in places]
-                versions, strengths = _versions(images, rectifier)
+                versions, strengths = _versions(images, pipeline)
                 texts = iter(normalize(text) for text, _ in ask(engine, versions))
                 for place, own in zip(places, strengths, strict=True):
                     raw, *rectified = [next(texts) == labels[words[place]] for _ in range(1 + len(CUTS))]
@@ -141,12 +142,14 @@ def read_words(
             bar.update(len(batch))
 
 
-def _versions(images: Sequence[Image], rectifier: Rectifier) -> tuple[list[Image], list[tuple[float, ...]]]:
+def _versions(images: Sequence[Image], pipeline: Pipeline) -> tuple[list[Image], list[tuple[float, ...]]]:
     """Each crop as it is and rectified with each cut, one after the other, and each one's bend by cut."""
+    rectifier = pipeline.rectifier
+    assert rectifier is not None
     rows, cols, sharp = rectifier.rows, rectifier.cols, rectifier.framing.sharp
     versions: list[Image] = []
     strengths = []
-    for image, located in zip(images, rectifier.locate(images), strict=True):
+    for image, located in zip(images, rectifier.locate(images, turns=pipeline.turns(images)), strict=True):
         points = to_pixels(located, image.shape[1::-1])
         versions += [image, *(flatten(image, points, rows, cols, None, *cut, sharp) for cut in CUTS)]
         by_margin = {margin: _strength(rectifier, image, points, margin) for margin in MARGINS}
@@ -218,14 +221,16 @@ def main() -> None:
     records = load_records(options.records)
     done = {f"{record.engine} {record.place}" for record in records}
     engines = {name: load_engine(name) for name in options.engine} if options.photos or options.rendered else {}
-    rectifier = Rectifier(options.weights, sharp=options.sharp)
+    pipeline = Pipeline(options.weights, engine=NONE, framing=Framing(sharp=options.sharp))
+    if pipeline.lacks_rectifier:
+        parser.error(f"{options.weights} holds no rectifier")
     with options.records.open("a", encoding="utf-8") as file:
         for kind, paths, every, most in (
             ("photos", options.photos, options.every, 0),
             ("rendered", options.rendered, 1, options.most),
         ):
             for folder in find_lmdbs(paths):
-                for record in read_words(folder, kind, every, most, engines, rectifier, done):
+                for record in read_words(folder, kind, every, most, engines, pipeline, done):
                     file.write(json.dumps(record.__dict__) + "\n")
                     file.flush()
                     records.append(record)

@@ -40,6 +40,8 @@ ENGINES = {
 }
 """Name of an engine, which is also the name of the extra that installs it, to the module whose ``load`` makes it."""
 
+NONE = "none"
+"""Name of the engine that reads nothing, for whoever wants the straightened crops alone."""
 
 UNKNOWN = Framing(margin=(0.05, 0.30), sharp=True)
 """How words are cut out for other engines: they were trained on crops of detectors, which leave more space above and
@@ -67,7 +69,7 @@ def framing_for(engine: object, margin: Sequence[float] | None = None) -> Framin
 
 
 def load_engine(name: str, threads: int = 1) -> Engine:
-    """Loads an engine by its name, a key of ``ENGINES``.
+    """Loads an engine by its name, a key of ``ENGINES`` or ``NONE``.
 
     Args:
         threads: crops that it may read at the same time.
@@ -77,10 +79,17 @@ def load_engine(name: str, threads: int = 1) -> Engine:
         ModuleNotFoundError, FileNotFoundError: a package, a program or weights are missing; the message says what to
             install.
     """
+    if name == NONE:
+        return read_nothing
     if name not in ENGINES:
-        raise ValueError(f"no engine {name!r}; there are {', '.join(ENGINES)}, or give a callable")
+        raise ValueError(f"no engine {name!r}; there are {', '.join([*ENGINES, NONE])}, or give a callable")
     engine: Engine = importlib.import_module(ENGINES[name]).load(threads)
     return engine
+
+
+def read_nothing(crops: Sequence[Image]) -> list[Answer]:
+    """An empty text for each crop, of confidence 0."""
+    return [("", 0.0)] * len(crops)
 
 
 def ask(engine: Engine, crops: Sequence[Image]) -> list[Answer]:

@@ -56,7 +56,7 @@ def _cpu() -> float:
 
 
 def _rectified(pipeline: Pipeline, images: list[Any]) -> list[Any]:
-    """What comes before the recogniser: localization, basis product, remap."""
+    """What comes before the recogniser: localization, basis product, remap; of tall crops the glances, too."""
     resizer = QuickResizer()
     return list(pipeline._flatten(pipeline._locate(images, None, resizer), resizer))
 

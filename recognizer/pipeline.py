@@ -73,8 +73,8 @@ class Pipeline:
             are taken for turned ones. Where the rectifier's network for quarter turns leaves a doubt, the built-in
             recogniser glances at the word each way up with its CTC head, whoever reads it then.
         engine: who reads, instead of the built-in recogniser: a name in ``engines.ENGINES``, or any callable that
-            takes RGB crops (H, W, 3) uint8 and returns a (text, confidence) for each. ``none`` reads nothing, for the
-            straightened crops alone (``CropReading.crop``).
+            takes RGB crops (H, W, 3) uint8 and returns a (text, confidence) for each. ``none`` reads nothing, for
+            whoever only wants to ``straighten``.
         framing: how words are cut out for another engine. None takes what suits it, see ``engines.framing_for``.
 
     Raises:
@@ -113,6 +113,7 @@ class Pipeline:
             raise ValueError("a framing is for another engine, the built-in recogniser cuts words out in its own way")
         self._own_weights, self._threads = weights if "recognizer" in held else None, threads
         self._recognizer = Recognizer(self._own_weights, threads, decoder, lexicon) if builtin else None
+        self._knows_words = lexicon is not None
         if self._recognizer and self._recognizer.preparation:
             self._engine = self._recognizer.answer  # it prepares crops itself, as another engine does
         usable = rectify and "rectifier" in held
@@ -184,6 +185,28 @@ class Pipeline:
             return np.zeros(len(images), np.int64)
         return self._upright(images, self.rectifier, None, QuickResizer())[1]
 
+    def locate(self, images: Sequence[Image]) -> Places:
+        """Where the word of each crop lies, in their order, as it is read: its control points run from its beginning to
+        its end, whichever way it is turned. Without a rectifier they are the crop's corners.
+
+        Raises:
+            TypeError, ValueError: not images (see ``read``).
+        """
+        check_images(images, "locate([image])")
+        return self._locate(images, None, QuickResizer())
+
+    def straighten(self, images: Sequence[Image]) -> list[Rectified]:
+        """The crops as another engine gets them, in their order and at the resolution of their source; nothing is read
+        but what tells the way up.
+
+        Raises:
+            TypeError, ValueError: not images (see ``read``).
+        """
+        if self.rectifier is None:
+            return [_untouched(image) for image in images]
+        points = self.locate(images).points
+        return [self.rectifier.cut_out(image, word) for image, word in zip(images, points, strict=True)]
+
     def stream(
         self,
         items: Iterable[Image | str | os.PathLike[str] | bytes],
@@ -232,18 +255,12 @@ class Pipeline:
             batch = images[start : start + self.batch_size]
             if lexicons is not None:
                 engine = partial(self.recognizer.answer, lexicons=lexicons[start : start + self.batch_size])
-            flats = self._straightened(batch)
+            flats = self.straighten(batch)
             crops = [_rgb(flat.image) for flat in flats]
             for image, flat, crop, (text, confidence) in zip(batch, flats, crops, ask(engine, crops), strict=True):
                 place = flat.rectified, flat.control_points, flat.rows, flat.cols
                 readings.append(CropReading(text, confidence, *place, image.shape[1::-1], crop))
         return readings
-
-    def _straightened(self, images: Sequence[Image]) -> list[Rectified]:
-        if self.rectifier is None:
-            return [_untouched(image) for image in images]
-        places = self._locate(images, None, QuickResizer())
-        return [self.rectifier.cut_out(image, points) for image, points in zip(images, places.points, strict=True)]
 
     def _read_builtin(self, images: Sequence[Image], lexicons: Sequence[Lexicon] | None) -> list[CropReading]:
         resizer = QuickResizer()
@@ -283,6 +300,8 @@ class Pipeline:
     ) -> tuple[Places, NDArray[np.int64]]:
         """Where the word of each crop lies, and by how many quarter turns to the left it is turned (N,)."""
         ways = find_ways(images, rectifier)
+        if lexicons is not None or self._knows_words:
+            ways = ways.without_floors()
         seen = [images[owner] for owner in ways.owners.tolist()]
         points = to_pixels_of(rectifier.locate(seen, resizer, ways.turns), seen)
         places = Places(seen, points, rectifier.rows, rectifier.cols)

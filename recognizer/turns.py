@@ -23,7 +23,8 @@ WEIGHT = 0.2
 """Of the logarithm of that network's probability, beside that of the confidence of a glance."""
 STACKED = 0.3
 """Confidence that a tall crop's upright way counts with at least: a glance reads nothing of letters set one above the
-other. All four are chosen on held-back photographed words and rendered ones of unseen fonts, turned and stacked."""
+other. All four are chosen on held-back photographed words and rendered ones of unseen fonts, turned and stacked
+(``python -m train.check_orientation``)."""
 LEAST = 1e-4
 """Probability that is taken for none."""
 
@@ -39,6 +40,10 @@ class Ways(NamedTuple):
     """(N,) weighted logarithms of the probabilities; the highest is the best."""
     floors: NDArray[np.float64]
     """(N,) confidences that the ways count with at least, whatever is read."""
+
+    def without_floors(self) -> Ways:
+        """The same where glances read words of a lexicon, of which they are less sure whichever way a word lies."""
+        return self._replace(floors=np.zeros_like(self.floors))
 
     def doubtful(self) -> NDArray[np.int64]:
         """Which ways belong to crops that have several."""

@@ -260,21 +260,25 @@ def _own_framing(arguments: argparse.Namespace) -> Framing:
 def _no_engine(arguments: argparse.Namespace) -> Reader:
     """Rectify only."""
     module = importlib.import_module("recognizer.pipeline")
-    framing = _own_framing(arguments)
     pipeline = module.Pipeline(
         arguments.weights,
         rectify=not arguments.no_rectify,
         engine=NONE,
-        framing=framing,
+        framing=_own_framing(arguments),
         any_rotation=arguments.any_rotation,
     )
     if pipeline.lacks_rectifier:
         raise ValueError(f"{arguments.weights} holds no rectifier")
+    rectifier, framing = pipeline.rectifier, _own_framing(arguments)
 
-    def straighten(images: Sequence[Image]) -> list[Result]:
-        return [Result(r.control_points, r.rows, r.cols, r.rectified, framing) for r in pipeline(list(images))]
+    def locate(images: Sequence[Image]) -> list[Result]:
+        places = pipeline.locate(images)
+        return [
+            Result(points, places.rows, places.cols, bool(rectifier) and rectifier.judge(image, points)[1], framing)
+            for image, points in zip(images, places.points, strict=True)
+        ]
 
-    return straighten
+    return locate
 
 
 ENGINES: dict[str, Callable[[argparse.Namespace], Reader]] = {

@@ -122,15 +122,14 @@ class Rectifier:
         Args:
             resizer: makes of the crops what the networks look at. Whoever resizes them again gives a
                 ``shape.QuickResizer`` of his own.
-            turns: (N,) quarter turns to the left, 0..3, by which each crop is turned; None finds them out (see
+            turns: (N,) quarter turns to the left by which each crop is turned; None finds them out (see
                 ``any_rotation``).
 
         Raises:
             TypeError, ValueError: not images (see ``images.check_image``).
         """
         check_images(images, "rectify(image)")
-        if turns is None:
-            turns = self._turns(images)
+        turns = self._turns(images) if turns is None else np.asarray(turns, np.int64) % 4
         upright = [np.rot90(image, -turn) if turn else image for image, turn in zip(images, turns, strict=True)]
         points = self._locate_upright(upright, resizer)
         return np.matmul(points, TURNS[-turns]) if turns.any() else points
@@ -227,8 +226,6 @@ class Rectifier:
         Raises:
             TypeError, ValueError: not an image (see ``images.check_image``), or no size that a picture can have.
         """
-        if size is not None:
-            size = _checked_size(size)
         return self.cut_out(image, to_pixels_of(self.locate([image]), [image])[0], size)
 
     def __call__(self, images: Sequence[Image]) -> list[Rectified]:
@@ -332,9 +329,15 @@ class Rectifier:
         """A crop flattened along control points, or left as it is where it gains nothing.
 
         Args:
-            points: (rows·cols, 2) in pixels of the crop, as ``locate`` finds them.
+            points: (rows·cols, 2) control points in pixels of the crop (``locate`` gives them normalised, and
+                ``conventions.to_pixels_of`` makes pixels of them).
             size: see ``rectify``.
+
+        Raises:
+            ValueError: no size that a picture can have.
         """
+        if size is not None:
+            size = _checked_size(size)
         strength, bent = self.judge(image, points)
         if bent:
             cut = self.framing.margin, self.framing.least_height, self.framing.sharp

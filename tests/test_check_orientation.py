@@ -32,6 +32,13 @@ class OneWay:
         return np.tile(np.array([0.8, 0.1, 0.1, 0.0], np.float32), (len(images), 1))
 
 
+class Upwards(OneWay):
+    """Finds that every word runs up."""
+
+    def turns(self, images: Sequence[Image]) -> NDArray[np.int64]:
+        return np.ones(len(images), np.int64)
+
+
 def words(folder: Path, shapes: Sequence[tuple[int, int]], labels: Sequence[str]) -> str:
     with LmdbWriter(folder) as writer:
         for shape, label in zip(shapes, labels, strict=True):
@@ -71,7 +78,7 @@ def test_the_command_prints_a_row_for_each_certainty(
 def test_of_tall_crops_stacked_words_are_right_as_they_are(
     tmp_path: Path, synthetic: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(check_orientation, "Orientation", OneWay)
+    monkeypatch.setattr(check_orientation, "Orientation", Upwards)
     monkeypatch.setattr(check_orientation, "Pipeline", OneWay)
     photos = words(tmp_path / "set", [(10, 30)], ["word"])
     assert check_orientation.main([photos, "--rendered", str(synthetic)]) == 0
@@ -81,4 +88,15 @@ def test_of_tall_crops_stacked_words_are_right_as_they_are(
         "running down",
         "stacked",
     ]
-    assert [[float(cell) for cell in row.split("|")[2:-1]] for row in rows] == [[0.0, 0.0, 100.0]] * 2
+    assert [[float(cell) for cell in row.split("|")[2:-1]] for row in rows] == [[100.0, 0.0, 0.0], [0.0, 0.0, 100.0]]
+
+
+def test_of_tall_crops_there_must_be_rendered_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(check_orientation, "Orientation", Upwards)
+    monkeypatch.setattr(check_orientation, "Pipeline", OneWay)
+    photos = words(tmp_path / "set", [(10, 30)], ["word"])
+    with pytest.raises(SystemExit):
+        check_orientation.main([photos, "--rendered", photos])
+    assert f"no rendered word of 3 letters in {photos}" in capsys.readouterr().err

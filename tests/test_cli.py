@@ -71,10 +71,13 @@ def test_folder_is_read_sorted_with_what_is_below(tmp_path: Path, weights: Path)
 def test_links_to_folders_are_followed_once(tmp_path: Path, weights: Path) -> None:
     save(tmp_path / "elsewhere" / "a.png", bars("ab"))
     save(tmp_path / "in" / "b.png", bars("ba"))
-    for link, target in (("link", tmp_path / "elsewhere"), ("once-more", tmp_path / "elsewhere"), ("self", ".")):
+    save(tmp_path / "in" / "folder" / "c.png", bars("ba"))
+    elsewhere = tmp_path / "elsewhere"
+    for link, target in (("a-link", "folder"), ("link", elsewhere), ("once-more", elsewhere), ("self", ".")):
         (tmp_path / "in" / link).symlink_to(target, target_is_directory=True)
     done = run(tmp_path, "in", "--weights", weights)
-    assert [line.split("\t")[0] for line in done.stdout.splitlines()] == ["in/b.png", "in/link/a.png"]
+    paths = [line.split("\t")[0] for line in done.stdout.splitlines()]
+    assert paths == ["in/b.png", "in/folder/c.png", "in/link/a.png"]
     assert (done.returncode, done.stderr) == (0, "")
 
 

@@ -20,7 +20,7 @@ import pytest
 from data.writer import LmdbWriter
 from helpers import noise, save_recognizer, save_rectifier
 from recognizer import Pipeline
-from recognizer.engines import ENGINES, FRAMINGS, Answer, ask, framing_for, load_engine
+from recognizer.engines import ENGINES, FRAMINGS, NONE, Answer, ask, framing_for, load_engine
 from recognizer.engines.tesseract_engine import parse_table
 from rectify import Framing, Rectifier, cli, read_command
 from rectify.conventions import MARGIN, canonical_points
@@ -335,7 +335,7 @@ def test_an_engine_gets_the_margin_that_was_measured_with_it(weights: Path, monk
     for name in ENGINES:
         rectifier = Pipeline(weights, engine=name).rectifier
         assert rectifier is not None and rectifier.framing == FRAMINGS.get(name, framing_for(None))
-    assert set(FRAMINGS) <= set(ENGINES)
+    assert set(FRAMINGS) <= {*ENGINES, NONE}
 
 
 def test_without_rectification_a_callable_gets_the_crop_untouched(weights: Path) -> None:
@@ -469,3 +469,7 @@ def test_the_real_tesseract_reads() -> None:
     assert all(0 < confidence <= 1 for _, confidence in answers)
     odd: list[Image] = [plain((0, 0, 0), 2, 2), plain((255, 255, 255), 3000, 20), word_picture("STREET")]
     assert "STREET" in engine(odd)[2][0]
+
+
+def test_for_no_engine_words_are_cut_out_as_the_rectifier_does_it() -> None:
+    assert framing_for("none") == Framing()

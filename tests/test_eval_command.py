@@ -391,6 +391,25 @@ def test_turned_crops_are_expected_when_asked_for(
     assert figures(target)["sets"]["set"]["word_accuracy"] == word_accuracy
 
 
+def test_the_report_shows_what_was_read(tmp_path: Path, weights: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tall crop, turned as the glances have it and not as the network for quarter turns alone would."""
+    shown: list[np.ndarray] = []
+
+    def pictures(self: Evaluation, reader: Any, outcome: Any) -> list[tuple[str, np.ndarray]]:
+        found = original(self, reader, outcome)
+        shown.append(found[-1][1])
+        return found
+
+    original = Evaluation._pictures
+    monkeypatch.setattr(Evaluation, "_pictures", pictures)
+    save_orientation(Path(weights) / "orientation.onnx", turn=1)
+    tall = cv2.imencode(".png", np.rot90(bars("ab", (400, 50))))[1].tobytes()
+    folder = dataset(tmp_path / "set", (tall, "unread"))
+    monkeypatch.setattr("recognizer.turns.WEIGHT", 0.0)
+    assert main([folder, "--weights", weights, "--report", str(tmp_path / "page.html")]) == 0
+    assert len(shown) == 1 and shown[0].shape[1] > shown[0].shape[0]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from helpers import noise, save_rectifier
 from rectify import Rectifier
-from rectify.conventions import canonical_points, to_pixels
+from rectify.conventions import canonical_points, to_pixels, to_pixels_of
 from rectify.orientation import TURNS, Orientation, view
 
 torch = pytest.importorskip("torch")
@@ -91,6 +91,18 @@ def test_the_points_come_back_to_the_crop_as_it_was(tmp_path: Path, orientation:
     rectifier = turnable(tmp_path, orientation, True, least_bend=0)
     crop = np.ascontiguousarray(np.rot90(upright_word(), turn))
     np.testing.assert_array_equal(rectifier.rectify(crop).image, upright_word())
+
+
+@pytest.mark.parametrize("turns", [[1], np.array([1], np.uint8), np.array([-3])])
+def test_turns_may_be_known(tmp_path: Path, orientation: Orientation, turns: Any) -> None:
+    """Then nobody is asked, and the points are those of the crop as it lies upright."""
+    rectifier = turnable(tmp_path, orientation, None)
+    rectifier.orientation = None
+    crop = np.rot90(upright_word())
+    (points,) = to_pixels_of(rectifier.locate([crop], turns=turns), [crop])
+    np.testing.assert_array_equal(rectifier.cut_out(crop, points).image, upright_word())
+    with pytest.raises(ValueError, match="a size is"):
+        rectifier.cut_out(crop, points, (0, 5))
 
 
 @pytest.mark.parametrize(("any_rotation", "turned"), [(True, [1, 2, 3]), (None, [1, 3]), (False, [])])

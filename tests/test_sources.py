@@ -14,7 +14,7 @@ from data.sources.folder import read_names
 from data.sources.jsonl import read_jsonl
 from data.sources.listing import read_csv, read_gt, read_quoted
 from data.sources.regions import parse_region, read_regions
-from data.sources.rows import BadRow, Item, Note, Row, place
+from data.sources.rows import BadRow, Item, Note, Row, files_below, place
 from data.sources.text import count_lines, find_encoding, read_lines
 from rectify.images import read_image
 
@@ -358,3 +358,11 @@ def test_gt_paths_may_be_relative_to_another_folder(tmp_path):
     path = write(tmp_path / "gt.txt", "a b.png x\n")
     write(tmp_path / "pictures" / "a b.png", b"")
     assert list(read_gt(path, tmp_path / "pictures")) == [Row(1, tmp_path / "pictures" / "a b.png", "x")]
+
+
+def test_links_back_are_not_followed(tmp_path: Path) -> None:
+    picture = write(tmp_path / "in" / "a.png", "a")
+    (tmp_path / "in" / "self").symlink_to(".", target_is_directory=True)
+    (tmp_path / "in" / "beside").symlink_to(tmp_path / "other", target_is_directory=True)
+    write(tmp_path / "other" / "b.png", "b")
+    assert list(files_below(tmp_path / "in")) == [picture, tmp_path / "in" / "beside" / "b.png"]

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from helpers import noise, save_rectifier
 from recognizer import Pipeline
+from recognizer.turns import Ways
 from rectify import Framing, Rectifier
 from rectify.conventions import canonical_points
 from train import tune_harmless
@@ -21,6 +22,10 @@ def record(strength: float, raw: bool, rectified: bool, number: int = 0) -> Reco
 
 
 RECORDS = [record(1, True, False), record(4, True, False), record(9, True, True), record(25, False, True)]
+
+
+ONE_WAY = Ways(np.array([0]), np.array([2]), np.array([0.0]), np.array([0.0]))
+"""Upside down."""
 
 
 def test_only_words_bent_enough_can_be_fixed_or_harmed() -> None:
@@ -81,6 +86,15 @@ def test_words_are_sampled_as_sharply_as_the_rectifier_does(tmp_path: Path) -> N
         versions, _ = tune_harmless._versions([image], Pipeline(weights, engine="none", framing=Framing(sharp=sharp)))
         same = 1 + tune_harmless.CUTS.index(((0.06, 0.12), 0))
         np.testing.assert_array_equal(versions[same], rectifier.rectify(image).image)
+
+
+def test_words_are_cut_out_the_way_up_that_they_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipeline = Pipeline(save_rectifier(tmp_path / "a.onnx", canonical_points(5, 5)), engine="none")
+    monkeypatch.setattr("recognizer.pipeline.find_ways", lambda images, rectifier: ONE_WAY)
+    image = noise(60, 160, 3)
+    versions, _ = tune_harmless._versions([image], pipeline)
+    same = 1 + tune_harmless.CUTS.index(((0.06, 0.12), 0))
+    np.testing.assert_array_equal(versions[same], image[::-1, ::-1])
 
 
 def test_what_the_rectifier_does_in_any_case_no_least_bend_changes(tmp_path: Path) -> None:

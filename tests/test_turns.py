@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from data.reader import LmdbReader
 from data.synth.geometry import WordGeometry
 from helpers import RECOGNIZER_CONFIG, bars, noise, save_recognizer, save_rectifier
-from recognizer import Pipeline
+from recognizer import Pipeline, Recognizer
 from recognizer.turns import LEAST, STACKED, WEIGHT, Ways, find_ways
 from rectify.conventions import canonical_points
 from rectify.framing import Framing
@@ -51,6 +51,12 @@ def test_crops_turned_by_any_angle_have_the_ways_that_are_possible() -> None:
     assert ways.doubtful().tolist() == [0, 1]
 
 
+def test_without_a_network_all_ways_are_as_likely() -> None:
+    ways = find_ways([TALL], cast(Rectifier, SimpleNamespace(any_rotation=None, orientation=None)))
+    assert pairs(ways) == [(0, 0), (0, 1), (0, 3)]
+    assert len(set(ways.scores.tolist())) == 1
+
+
 def test_no_crops_have_no_ways() -> None:
     for any_rotation in (True, None):
         ways = find_ways([], rectifier(any_rotation))
@@ -79,16 +85,35 @@ def even(images: Sequence[Image], *, upside_down: float = 0.25) -> NDArray[np.fl
     return np.tile(np.array([0.5 - upside_down, 0.25, upside_down, 0.25], np.float32), (len(images), 1))
 
 
+def confide(monkeypatch: pytest.MonkeyPatch, confidences: dict[str, float]) -> list[str]:
+    """Lets glances be so sure of these texts, and of no others; returns the texts that they will read."""
+    glance, glanced = Recognizer.glance, []
+
+    def told(self: Recognizer, images: Any, lexicons: Any = None) -> list[Any]:
+        texts = [reading.text for reading in glance(self, images, lexicons)]
+        glanced.extend(texts)
+        return [SimpleNamespace(text=text, confidence=confidences.get(text, 0.0)) for text in texts]
+
+    monkeypatch.setattr(Recognizer, "glance", told)
+    return glanced
+
+
 @pytest.mark.parametrize("turn", [1, 3])
-def test_another_engine_gets_tall_crops_the_way_that_reads_best(weights: Path, turn: int) -> None:
-    """The network for quarter turns knows nothing; along the bars' side there is something to read."""
+def test_another_engine_gets_tall_crops_the_way_that_reads_best(
+    weights: Path, turn: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The network for quarter turns knows nothing; the glance knows the word."""
+    confide(monkeypatch, {"abb": 0.9, "bba": 0.4})
     pipeline = Pipeline(weights, engine="none", framing=Framing())
     assert pipeline.rectifier is not None
     pipeline.rectifier.orientation = cast(Any, SimpleNamespace(probabilities=even))
     upright = bars("abb", (140, 40))
     reading = pipeline.read(np.ascontiguousarray(np.rot90(upright, turn)))
     assert reading.rectified and (reading.text, reading.confidence) == ("", 0.0)
-    assert np.array_equal(reading.crop, upright) or np.array_equal(reading.crop, upright[::-1, ::-1])
+    np.testing.assert_array_equal(reading.crop, upright)
+    np.testing.assert_array_equal(pipeline.straighten([np.rot90(upright, turn)])[0].image, upright)
+    places = pipeline.locate([np.rot90(upright, turn)])
+    np.testing.assert_array_equal(places.points[0], reading.control_points)
 
 
 def test_letters_above_each_other_stay_as_they_are(synthetic: Path) -> None:
@@ -109,16 +134,7 @@ def test_a_glance_tells_what_is_upside_down(weights: Path, monkeypatch: pytest.M
     pipeline = Pipeline(weights, any_rotation=True)
     assert pipeline.rectifier is not None
     pipeline.rectifier.orientation = cast(Any, SimpleNamespace(probabilities=even))
-    confidences = {"abb": 0.2, "bba": 0.9}
-    glance = pipeline.recognizer.glance
-    glanced: list[str] = []
-
-    def told(images: Any, lexicons: Any = None) -> list[Any]:
-        readings = glance(images, lexicons)
-        glanced.extend(reading.text for reading in readings)
-        return [SimpleNamespace(text=one.text, confidence=confidences.get(one.text, 0.0)) for one in readings]
-
-    monkeypatch.setattr(pipeline.recognizer, "glance", told)
+    glanced = confide(monkeypatch, {"abb": 0.2, "bba": 0.9})
     crop = bars("abb", (140, 40))
     assert pipeline.turns([crop, crop[::-1, ::-1]]).tolist() == [2, 0]
     assert pipeline.read(crop).text == "bba"
@@ -127,6 +143,20 @@ def test_a_glance_tells_what_is_upside_down(weights: Path, monkeypatch: pytest.M
     certain = np.array([0.01, 0.0, 0.98, 0.01], np.float32)
     pipeline.rectifier.orientation = cast(Any, SimpleNamespace(probabilities=lambda images: certain[None]))
     assert pipeline.turns([crop]).tolist() == [2] and glanced == []
+
+
+def test_with_a_lexicon_a_word_that_is_hard_to_see_is_turned_all_the_same(
+    weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without, letters that are set one above the other are not to be lost to such doubtful glances."""
+    confide(monkeypatch, {"abb": STACKED / 2})
+    crop = np.rot90(bars("abb", (140, 40)))
+    plain, own = Pipeline(weights), Pipeline(weights, lexicon=["abb", "aa"])
+    for pipeline in (plain, own):
+        assert pipeline.rectifier is not None
+        pipeline.rectifier.orientation = cast(Any, SimpleNamespace(probabilities=even))
+    assert (plain.turns([crop]).tolist(), own.turns([crop]).tolist()) == ([0], [1])
+    assert [plain([crop], [["abb"]])[0].text, plain.read(crop).text == "abb"] == ["abb", False]
 
 
 def test_imported_recognizers_are_not_asked(weights: Path) -> None:

@@ -24,7 +24,7 @@ from data.synth.geometry import WordGeometry
 from recognizer.pipeline import Pipeline
 from rectify.images import Image
 from rectify.orientation import SURE, Orientation, is_tall
-from train.crops import held_back, read_crop, rotated
+from train.crops import held_back, read_crop, rotated, spread
 from train.orientation import stacked
 from train.output import number, table
 
@@ -32,6 +32,9 @@ LETTERS = 3
 BEYOND = ((0, 0), (0, 15), (15, 30), (30, 40), (40, 45))
 """Degrees (from, to) off a quarter turn."""
 CERTAINTIES = (0.0, 0.5, 0.7, 0.9, 0.97)
+MOST = 2000
+"""Rendered words of each set."""
+Tall = dict[str, tuple[int, list[Image]]]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -59,7 +62,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     ]
     print(table(header, [*rows, ["with glances", *_row(glanced)]]))
     if options.rendered:
-        print("\n" + tall_table(options.rendered, orientation, Pipeline(options.weights, decoder="ctc")))
+        tall = tall_crops(options.rendered)
+        if not any(crops for _, crops in tall.values()):
+            parser.error(f"no rendered word of {LETTERS} letters in {', '.join(options.rendered)}")
+        print("\n" + tall_table(tall, orientation, Pipeline(options.weights, decoder="ctc")))
     return 0
 
 
@@ -91,18 +97,23 @@ def right(turns: NDArray[np.int64]) -> NDArray[np.bool_]:
     return np.asarray(turns == np.arange(4)[:, None])
 
 
-def tall_table(paths: Sequence[str], orientation: Orientation, pipeline: Pipeline) -> str:
-    """The table of tall crops: rows by who tells the turn, columns by how the words run, % right."""
-    kinds: dict[str, tuple[int, list[Image]]] = {"running up": (1, []), "running down": (3, []), "stacked": (0, [])}
+def tall_crops(paths: Sequence[str]) -> Tall:
+    """Tall crops by how their words run, with the quarter turns to the left by which they are turned: of each set up to
+    ``MOST`` rendered words, spread evenly."""
+    kinds: Tall = {"running up": (1, []), "running down": (3, []), "stacked": (0, [])}
     for folder in find_lmdbs(paths):
         reader = LmdbReader(folder)
-        for index in range(len(reader)):
-            geometry = WordGeometry.from_json(reader.geometry(index) or {})
-            if len(geometry.characters) >= LETTERS:
+        for index in spread(len(reader), MOST):
+            geometry = WordGeometry.of(reader.geometry(index))
+            if geometry and len(geometry.characters) >= LETTERS:
                 word = read_crop(reader, index + 1)
                 for turn, crops in kinds.values():
                     crops.append(np.rot90(word, turn) if turn else stacked(word, geometry))
-    tall = {name: (turn, [crop for crop in crops if is_tall(crop)]) for name, (turn, crops) in kinds.items()}
+    return {name: (turn, [crop for crop in crops if is_tall(crop)]) for name, (turn, crops) in kinds.items()}
+
+
+def tall_table(tall: Tall, orientation: Orientation, pipeline: Pipeline) -> str:
+    """The table of tall crops: rows by who tells the turn, columns by how the words run, % right."""
     tellers = {f"certainty {SURE:g}": orientation.turns, "with glances": pipeline.turns}
     rows = [
         [teller, *(number(100 * float((tell(crops) == turn).mean()), 1) for turn, crops in tall.values())]

@@ -9,9 +9,9 @@ import numpy as np
 
 from recognizer.engines import Engine, ask
 from recognizer.lexicon import Lexicon
+from recognizer.pipeline import Pipeline
 from rectify.conventions import canonical_points, to_normalized, to_pixels
 from rectify.folds import folds_over
-from rectify.rectifier import Rectifier
 from train.causes import Circumstances, find_cause, text_height
 from train.crops import Image, Prepare, Reader, read_crop
 from train.evaluate import Outcome
@@ -21,13 +21,13 @@ class Diagnosis:
     """Finds the cause of wrong readings.
 
     Args:
-        rectifier: that the engine reads behind; None where rectification is off.
+        pipeline: that straightens what the engine reads, if it rectifies.
         raw_engine: the same engine without the rectifier; it may take lexicons, see ``evaluate.as_engine``.
         protocol: the characters that count, see ``train.metrics``.
     """
 
-    def __init__(self, rectifier: Rectifier | None, raw_engine: Engine | None, protocol: str = "36") -> None:
-        self._rectifier, self._raw_engine, self._protocol = rectifier, raw_engine, protocol
+    def __init__(self, pipeline: Pipeline, raw_engine: Engine | None, protocol: str = "36") -> None:
+        self._pipeline, self._raw_engine, self._protocol = pipeline, raw_engine, protocol
 
     def cause(
         self, outcome: Outcome, reader: Reader, prepare: Prepare | None, lexicons: Sequence[Lexicon] | None = None
@@ -46,9 +46,9 @@ class Diagnosis:
     def _look(self, image: Image, raw_text: str | None, lexicons: Sequence[Lexicon] | None) -> Circumstances:
         height, width = image.shape[:2]
         size = (width, height)
-        if self._rectifier is None:
+        if self._pipeline.rectifier is None:
             return Circumstances(size, text_height(to_pixels(canonical_points(2, 2), size), 2, 2))
-        flat = self._rectifier.rectify(image)
+        (flat,) = self._pipeline.straighten([image])
         points = to_normalized(np.asarray(flat.control_points, np.float64), size)
         if raw_text is None and self._raw_engine is not None:
             known = {} if lexicons is None else {"lexicons": lexicons}

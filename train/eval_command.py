@@ -81,11 +81,11 @@ class Evaluation:
             lexicon=Lexicon.read(options.lexicon) if options.lexicon not in (None, SIDECAR) else None,
             any_rotation=options.any_rotation,
         )
-        pipeline = make(rectify=not options.no_rectify)
-        self.rectifier = pipeline.rectifier
-        if pipeline.lacks_rectifier:
-            complain(pipeline.lacks_rectifier)
-        self.engine = as_engine(pipeline)
+        self.pipeline = make(rectify=not options.no_rectify)
+        self.rectifier = self.pipeline.rectifier
+        if self.pipeline.lacks_rectifier:
+            complain(self.pipeline.lacks_rectifier)
+        self.engine = as_engine(self.pipeline)
         self.raw_engine: Engine | None = None
         if options.compare:
             if self.rectifier is None:
@@ -94,7 +94,7 @@ class Evaluation:
         self.diagnosis: Diagnosis | None = None
         if options.details or options.report:
             untouched = None if self.rectifier is None else as_engine(make(rectify=False, any_rotation=False))
-            self.diagnosis = Diagnosis(self.rectifier, untouched, options.protocol)
+            self.diagnosis = Diagnosis(self.pipeline, untouched, options.protocol)
         self.details: dict[str, Details] = {}
         self.all_details = Details(options.protocol)
         self.prepare: Prepare | None = random_rotation(options.rotate, options.seed) if options.rotate else None
@@ -175,7 +175,7 @@ class Evaluation:
         image = read_crop(reader, outcome.number, self.prepare)
         if self.rectifier is None:
             return [("crop", image)]
-        flat = self.rectifier.rectify(image)
+        (flat,) = self.pipeline.straighten([image])
         located = draw_overlay(image, flat.control_points, flat.rows, flat.cols)
         return [("crop", image), ("control points", located), ("rectified", flat.image)]
 

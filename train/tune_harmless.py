@@ -25,7 +25,6 @@ from numpy.typing import NDArray
 from data.reader import LmdbReader, find_lmdbs
 from recognizer.engines import ENGINES, NONE, Engine, ask, load_engine
 from recognizer.pipeline import Pipeline
-from rectify.conventions import to_pixels
 from rectify.framing import Framing
 from rectify.images import Image
 from rectify.rectifier import Rectifier, flatten
@@ -146,12 +145,11 @@ def _versions(images: Sequence[Image], pipeline: Pipeline) -> tuple[list[Image],
     """Each crop as it is and rectified with each cut, one after the other, and each one's bend by cut."""
     rectifier = pipeline.rectifier
     assert rectifier is not None
-    rows, cols, sharp = rectifier.rows, rectifier.cols, rectifier.framing.sharp
+    places, sharp = pipeline.locate(images), rectifier.framing.sharp
     versions: list[Image] = []
     strengths = []
-    for image, located in zip(images, rectifier.locate(images, turns=pipeline.turns(images)), strict=True):
-        points = to_pixels(located, image.shape[1::-1])
-        versions += [image, *(flatten(image, points, rows, cols, None, *cut, sharp) for cut in CUTS)]
+    for image, points in zip(images, places.points, strict=True):
+        versions += [image, *(flatten(image, points, places.rows, places.cols, None, *cut, sharp) for cut in CUTS)]
         by_margin = {margin: _strength(rectifier, image, points, margin) for margin in MARGINS}
         strengths.append(tuple(by_margin[margin] for margin, _ in CUTS))
     return versions, strengths

@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from data.sources.rows import BadRow, Item, Note, Row, files_below, is_picture
-from rectify.folders import no_pictures
+from data.sources.rows import BadRow, Item, Note, Row, files_below
+from rectify.folders import is_picture, no_pictures
 
 NAME_FORMS = {
     "NUMBER_LABEL_NUMBER": r"\d+_(.+)_\d+",

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.sources.listing import unquote
-from data.sources.rows import BadRow, Item, Note, Row, files_below, is_picture
+from data.sources.rows import BadRow, Item, Note, Row, files_below
 from data.sources.text import read_lines
+from rectify.folders import is_picture
 from rectify.images import PHOTO_PIXELS, Image, ImageError, read_image
 
 PREFIXES = ("gt_", "poly_gt_", "")

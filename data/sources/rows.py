@@ -6,8 +6,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from rectify.images import EXTENSIONS
-
 
 @dataclass(frozen=True)
 class Row:
@@ -57,16 +55,16 @@ def place(item: Item, source: Path) -> str:
     return f"{file}:{item.line}" if item.line else str(file)
 
 
-def is_picture(path: Path) -> bool:
-    """Whether a file of a folder is one by its name; hidden files are none."""
-    return path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")
+def files_below(folder: Path, within: frozenset[Path] = frozenset()) -> Iterator[Path]:
+    """All files of a folder and the folders in it, in order of name; hidden ones are left out.
 
-
-def files_below(folder: Path) -> Iterator[Path]:
-    """All files of a folder and the folders in it, in order of name; hidden ones are left out."""
+    Args:
+        within: real paths of folders that it lies in: what links back to these is left out.
+    """
+    within |= {folder.resolve()}
     entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
     for entry in entries:
-        if entry.is_dir():
-            yield from files_below(entry)
-        else:
+        if not entry.is_dir():
             yield entry
+        elif entry.resolve() not in within:
+            yield from files_below(entry, within)

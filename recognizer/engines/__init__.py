@@ -48,11 +48,12 @@ UNKNOWN = Framing(margin=(0.05, 0.30), sharp=True)
 below a word than this project's recogniser wants, and bicubic sampling harms fewer."""
 
 FRAMINGS = {
+    NONE: Framing(),
     "rapidocr": UNKNOWN,
     "tesseract": Framing((0.05, 0.30), least_bend=6.0, least_height=64),
     "easyocr": Framing((0.10, 0.40), least_bend=16.0, least_height=64),
 }
-"""The same for engines of which ``python -m train.tune_harmless`` measured it."""
+"""The same for engines of which ``python -m train.tune_harmless`` measured it; for none as ``Rectifier`` does it."""
 
 
 def framing_for(engine: object, margin: Sequence[float] | None = None) -> Framing:

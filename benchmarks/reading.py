@@ -16,6 +16,8 @@ import numpy as np
 
 from recognizer import Pipeline
 from recognizer.engines import load_engine
+from recognizer.pipeline import Places
+from rectify.conventions import to_pixels_of
 from rectify.shape import QuickResizer
 
 
@@ -56,9 +58,13 @@ def _cpu() -> float:
 
 
 def _rectified(pipeline: Pipeline, images: list[Any]) -> list[Any]:
-    """What comes before the recogniser: localization, basis product, remap; of tall crops the glances, too."""
-    resizer = QuickResizer()
-    return list(pipeline._flatten(pipeline._locate(images, None, resizer), resizer))
+    """What comes before the recogniser: localization, basis product, remap. Tall crops are taken for upright: what
+    tells their way up is reading."""
+    rectifier, resizer = pipeline.rectifier, QuickResizer()
+    assert rectifier is not None
+    located = rectifier.locate(images, resizer, np.zeros(len(images), np.int64))
+    places = Places(images, to_pixels_of(located, images), rectifier.rows, rectifier.cols)
+    return list(pipeline._flatten(places, resizer))
 
 
 def _asking(engine: Callable[[list[Any]], object], images: list[Any]) -> Callable[[], object]:

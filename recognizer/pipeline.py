@@ -113,7 +113,6 @@ class Pipeline:
             raise ValueError("a framing is for another engine, the built-in recogniser cuts words out in its own way")
         self._own_weights, self._threads = weights if "recognizer" in held else None, threads
         self._recognizer = Recognizer(self._own_weights, threads, decoder, lexicon) if builtin else None
-        self._knows_words = lexicon is not None
         if self._recognizer and self._recognizer.preparation:
             self._engine = self._recognizer.answer  # it prepares crops itself, as another engine does
         usable = rectify and "rectifier" in held
@@ -300,7 +299,7 @@ class Pipeline:
     ) -> tuple[Places, NDArray[np.int64]]:
         """Where the word of each crop lies, and by how many quarter turns to the left it is turned (N,)."""
         ways = find_ways(images, rectifier)
-        if lexicons is not None or self._knows_words:
+        if self._recognizer is not None:
             ways = ways.without_floors()
         seen = [images[owner] for owner in ways.owners.tolist()]
         points = to_pixels_of(rectifier.locate(seen, resizer, ways.turns), seen)

@@ -42,7 +42,7 @@ class Ways(NamedTuple):
     """(N,) confidences that the ways count with at least, whatever is read."""
 
     def without_floors(self) -> Ways:
-        """The same where glances read words of a lexicon, of which they are less sure whichever way a word lies."""
+        """The same for a reader that reads no letters set one above the other either."""
         return self._replace(floors=np.zeros_like(self.floors))
 
     def doubtful(self) -> NDArray[np.int64]:

@@ -6,8 +6,8 @@ Every 16th word, which no training has seen, if it lies down and has three lette
 and a random angle beyond. Prints what is turned upright, by how far the word is off a quarter turn, and how many
 upright words are turned away: by the network alone for each certainty (``rectify.orientation.SURE``), and by the
 network and the recogniser's glances together, as ``Pipeline`` does it. With ``--rendered`` a second table says it of
-tall crops where words are not turned by any angle: rendered words that run up, that run down, and that are set letter
-above letter, which are to stay as they are. Never give it a test set.
+tall crops where words are not turned by any angle and another engine reads: rendered words that run up, that run down,
+and that are set letter above letter, which are to stay as they are. Never give it a test set.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         tall = tall_crops(options.rendered)
         if not any(crops for _, crops in tall.values()):
             parser.error(f"no rendered word of {LETTERS} letters in {', '.join(options.rendered)}")
-        print("\n" + tall_table(tall, orientation, Pipeline(options.weights, decoder="ctc")))
+        print("\n" + tall_table(tall, orientation, Pipeline(options.weights, engine="none")))
     return 0
 
 

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from rectify.network import convolution, standardize
 
-CHANNELS = (16, 32, 64, 64, 128, 128, 128)
+CHANNELS = (20, 40, 80, 80, 160, 160, 160)
 """Of the 3 × 3 convolutions; those that raise the number halve the resolution."""
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 THUMBNAIL = (96, 48)
 """(width, height) of what the network sees. Wider crops are squeezed into it, others keep their shape."""
 
-SURE = 0.9
+SURE = 0.8
 """Probability from which a crop is turned where most are upright; below, it is taken as it is."""
 
 BATCH = 64

@@ -31,7 +31,7 @@ from train.output import number, table
 LETTERS = 3
 BEYOND = ((0, 0), (0, 15), (15, 30), (30, 40), (40, 45))
 """Degrees (from, to) off a quarter turn."""
-CERTAINTIES = (0.0, 0.5, 0.7, 0.9, 0.97)
+CERTAINTIES = (0.0, 0.5, 0.7, 0.8, 0.9, 0.97)
 MOST = 2000
 """Rendered words of each set."""
 Tall = dict[str, tuple[int, list[Image]]]

@@ -201,6 +201,7 @@ class Pipeline:
         Raises:
             TypeError, ValueError: not images (see ``read``).
         """
+        check_images(images, "straighten([image])")
         if self.rectifier is None:
             return [_untouched(image) for image in images]
         points = self.locate(images).points

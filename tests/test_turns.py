@@ -165,4 +165,14 @@ def test_imported_recognizers_are_not_asked(weights: Path) -> None:
 
 
 def test_without_a_rectifier_nothing_is_turned(weights: Path) -> None:
-    assert Pipeline(weights, rectify=False).turns([LYING, TALL]).tolist() == [0, 0]
+    pipeline = Pipeline(weights, rectify=False)
+    assert pipeline.turns([LYING, TALL]).tolist() == [0, 0]
+    assert [flat.image.shape for flat in pipeline.straighten([LYING, TALL])] == [LYING.shape, TALL.shape]
+    assert pipeline.locate([TALL]).points.tolist() == [[[-0.5, -0.5], [19.5, -0.5], [-0.5, 59.5], [19.5, 59.5]]]
+
+
+@pytest.mark.parametrize("method", ["turns", "locate", "straighten"])
+def test_a_single_crop_is_not_taken_for_many(weights: Path, method: str) -> None:
+    for rectify in (True, False):
+        with pytest.raises(TypeError, match=method):
+            getattr(Pipeline(weights, rectify=rectify), method)(LYING)

@@ -63,7 +63,8 @@ def _rectified(pipeline: Pipeline, images: list[Any]) -> list[Any]:
     rectifier, resizer = pipeline.rectifier, QuickResizer()
     assert rectifier is not None
     located = rectifier.locate(images, resizer, np.zeros(len(images), np.int64))
-    places = Places(images, to_pixels_of(located, images), rectifier.rows, rectifier.cols)
+    unknown = np.zeros(len(images), bool)
+    places = Places(images, to_pixels_of(located, images), unknown, rectifier.rows, rectifier.cols)
     return list(pipeline._flatten(places, resizer))
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from recognizer.engines import Engine, ask, framing_for, load_engine
 from recognizer.lexicon import Lexicon
 from recognizer.recognizer import AUTO, Reading, Recognizer
-from recognizer.turns import Ways, find_ways
+from recognizer.turns import find_ways
 from rectify.conventions import canonical_points, to_pixels_of
 from rectify.framing import Framing
 from rectify.images import Image, check_image, check_images
@@ -24,6 +24,10 @@ from rectify.stream import load_image, stream
 from rectify.warp import warp_batch
 from rectify.weights_io import find_weights
 
+LINE = 0.3
+"""Confidence from which a glance at several letters tells that they stand beside each other. One in a hundred rendered
+words set letter above letter is read so."""
+
 
 class Places(NamedTuple):
     """Where words lie."""
@@ -32,6 +36,8 @@ class Places(NamedTuple):
     """N, one for each word."""
     points: NDArray[np.float32]
     """(N, rows·cols, 2) control points in pixels of those images."""
+    lines: NDArray[np.bool_]
+    """(N,) whether letters are known to stand beside each other there: a glance has read them."""
     rows: int
     cols: int
 
@@ -204,8 +210,9 @@ class Pipeline:
         check_images(images, "straighten([image])")
         if self.rectifier is None:
             return [_untouched(image) for image in images]
-        points = self.locate(images).points
-        return [self.rectifier.cut_out(image, word) for image, word in zip(images, points, strict=True)]
+        places = self.locate(images)
+        words = zip(images, places.points, places.lines, strict=True)
+        return [self.rectifier.cut_out(image, points, is_line=bool(line)) for image, points, line in words]
 
     def stream(
         self,
@@ -292,7 +299,7 @@ class Pipeline:
         images = list(images)
         if self.rectifier is None:
             corners = np.broadcast_to(canonical_points(2, 2), (len(images), 4, 2))
-            return Places(images, to_pixels_of(corners, images), 2, 2)
+            return Places(images, to_pixels_of(corners, images), np.zeros(len(images), bool), 2, 2)
         return self._upright(images, self.rectifier, lexicons, resizer)[0]
 
     def _upright(
@@ -304,22 +311,24 @@ class Pipeline:
             ways = ways.without_floors()
         seen = [images[owner] for owner in ways.owners.tolist()]
         points = to_pixels_of(rectifier.locate(seen, resizer, ways.turns), seen)
-        places = Places(seen, points, rectifier.rows, rectifier.cols)
-        best = ways.best(self._confidences(places, ways, lexicons, resizer))
-        return places._replace(images=list(images), points=points[best]), ways.turns[best]
-
-    def _confidences(
-        self, places: Places, ways: Ways, lexicons: Sequence[Lexicon] | None, resizer: Resize
-    ) -> NDArray[np.float64]:
-        """How sure a glance is of what is read each way (N,); 1 where a crop has but one."""
-        confidences = np.ones(len(ways.owners))
-        doubtful = ways.doubtful()
-        if len(doubtful):
-            asked = places._replace(images=[places.images[way] for way in doubtful], points=places.points[doubtful])
+        places = Places(seen, points, np.zeros(len(seen), bool), rectifier.rows, rectifier.cols)
+        confidences = np.ones(len(seen))
+        if len(doubtful := ways.doubtful()):
             known = None if lexicons is None else [lexicons[owner] for owner in ways.owners[doubtful].tolist()]
-            glances = self._read_places(asked, known, self._glancer.glance, resizer)
-            confidences[doubtful] = [reading.confidence if reading.text else 0 for reading, _ in glances]
-        return confidences
+            glances = self._glance(places, doubtful, known, resizer)
+            confidences[doubtful] = [reading.confidence if reading.text else 0 for reading in glances]
+            places.lines[doubtful] = [len(reading.text) > 1 and reading.confidence >= LINE for reading in glances]
+        best = ways.best(confidences)
+        found = places._replace(images=list(images), points=points[best], lines=places.lines[best])
+        return found, ways.turns[best]
+
+    def _glance(
+        self, places: Places, which: NDArray[np.int64], lexicons: Sequence[Lexicon] | None, resizer: Resize
+    ) -> list[Reading]:
+        """What a glance reads in some of the places, with a lexicon for each."""
+        images = [places.images[place] for place in which]
+        asked = places._replace(images=images, points=places.points[which], lines=places.lines[which])
+        return [reading for reading, _ in self._read_places(asked, lexicons, self._glancer.glance, resizer)]
 
     @cached_property
     def _glancer(self) -> Recognizer:

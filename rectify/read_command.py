@@ -269,13 +269,16 @@ def _no_engine(arguments: argparse.Namespace) -> Reader:
     )
     if pipeline.lacks_rectifier:
         raise ValueError(f"{arguments.weights} holds no rectifier")
-    rectifier, framing = pipeline.rectifier, _own_framing(arguments)
+    framing = pipeline.rectifier.framing if pipeline.rectifier else _own_framing(arguments)
+
+    def is_bent(image: Image, points: Points, is_line: bool) -> bool:
+        return pipeline.rectifier is not None and bool(pipeline.rectifier.judge(image, points, is_line=is_line)[1])
 
     def locate(images: Sequence[Image]) -> list[Result]:
         places = pipeline.locate(images)
         return [
-            Result(points, places.rows, places.cols, bool(rectifier) and rectifier.judge(image, points)[1], framing)
-            for image, points in zip(images, places.points, strict=True)
+            Result(points, places.rows, places.cols, is_bent(image, points, bool(line)), framing)
+            for image, points, line in zip(images, places.points, places.lines, strict=True)
         ]
 
     return locate

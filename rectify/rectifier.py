@@ -325,20 +325,23 @@ class Rectifier:
             for placement, points in zip(placements, located, strict=True)
         ]
 
-    def cut_out(self, image: Image, points: NDArray[np.float32], size: tuple[int, int] | None = None) -> Rectified:
+    def cut_out(
+        self, image: Image, points: NDArray[np.float32], size: tuple[int, int] | None = None, is_line: bool = False
+    ) -> Rectified:
         """A crop flattened along control points, or left as it is where it gains nothing.
 
         Args:
             points: (rows·cols, 2) control points in pixels of the crop (``locate`` gives them normalised, and
                 ``conventions.to_pixels_of`` makes pixels of them).
             size: see ``rectify``.
+            is_line: see ``judge``.
 
         Raises:
             ValueError: no size that a picture can have.
         """
         if size is not None:
             size = _checked_size(size)
-        strength, bent = self.judge(image, points)
+        strength, bent = self.judge(image, points, is_line=is_line)
         if bent:
             cut = self.framing.margin, self.framing.least_height, self.framing.sharp
             flat = flatten(image, points, self.rows, self.cols, size, *cut)
@@ -346,20 +349,23 @@ class Rectifier:
             flat = resize(image, size) if size else image.copy()
         return Rectified(flat, points, self.rows, self.cols, bent, strength)
 
-    def judge(self, image: Image, points: NDArray[np.float32], framing: Framing | None = None) -> tuple[float, bool]:
+    def judge(
+        self, image: Image, points: NDArray[np.float32], framing: Framing | None = None, is_line: bool = False
+    ) -> tuple[float, bool]:
         """How far a word is bent (``Rectified.strength``), and whether its crop is worth flattening.
 
         In a tall crop, what runs across is a single letter, or a word set letter above letter: nothing for a spline
-        along a line.
+        along a line, unless more is known.
 
         Args:
             points: (rows·cols, 2) control points in pixels of the crop.
             framing: by which to judge, instead of the rectifier's own.
+            is_line: whether letters are known to stand beside each other there.
         """
         framing = framing or self.framing
         strength = bend_strength(points, self.rows, self.cols)
         x, y = self._direction(points) / image.shape[1::-1]
-        if framing.least_bend > 0 and is_tall(image) and x >= abs(y):
+        if framing.least_bend > 0 and is_tall(image) and x >= abs(y) and not is_line:
             return strength, False
         upside_down = bool(x < 0)  # lies as straight as upright ones
         fill = self._fill(image, points, framing.margin)

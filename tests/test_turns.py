@@ -15,6 +15,7 @@ from data.reader import LmdbReader
 from data.synth.geometry import WordGeometry
 from helpers import RECOGNIZER_CONFIG, bars, noise, save_recognizer, save_rectifier
 from recognizer import Pipeline, Recognizer
+from recognizer.pipeline import LINE
 from recognizer.turns import LEAST, STACKED, WEIGHT, Ways, find_ways
 from rectify.conventions import canonical_points
 from rectify.framing import Framing
@@ -127,6 +128,28 @@ def test_letters_above_each_other_stay_as_they_are(synthetic: Path) -> None:
     assert len(words) > 3
     turns = Pipeline(engine="none").turns(words)
     assert (turns == 0).mean() > 0.7
+
+
+@pytest.mark.parametrize(
+    ("text", "confidence", "line"), [("abb", LINE, True), ("abb", LINE / 2, False), ("a", 1, False)]
+)
+def test_a_line_aslant_in_a_tall_crop_is_straightened_if_a_glance_reads_it(
+    weights: Path, monkeypatch: pytest.MonkeyPatch, text: str, confidence: float, line: bool
+) -> None:
+    """Else it may be a single letter, or letters above each other."""
+    aslant = canonical_points(5, 5) @ np.array([[0.8, 0.6], [-0.3, 0.4]])
+    save_rectifier(weights / "rectifier.onnx", aslant)
+    pipeline = Pipeline(weights, engine="none")
+    assert pipeline.rectifier is not None
+    upright = np.array([[0.97, 0.01, 0.01, 0.01]], np.float32)
+    pipeline.rectifier.orientation = cast(Any, SimpleNamespace(probabilities=lambda images: upright))
+    reading = SimpleNamespace(text=text, confidence=confidence)
+    monkeypatch.setattr(Recognizer, "glance", lambda self, images, lexicons=None: [reading] * len(images))
+    crop = noise(90, 50, 3)
+    assert pipeline.turns([crop]).tolist() == [0]
+    assert pipeline.locate([crop]).lines.tolist() == [line]
+    (flat,) = pipeline.straighten([crop])
+    assert flat.strength > pipeline.rectifier.framing.least_bend and flat.rectified is line
 
 
 def test_a_glance_tells_what_is_upside_down(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -148,17 +148,19 @@ def _versions(images: Sequence[Image], pipeline: Pipeline) -> tuple[list[Image],
     places, sharp = pipeline.locate(images), rectifier.framing.sharp
     versions: list[Image] = []
     strengths = []
-    for image, points in zip(images, places.points, strict=True):
+    for image, points, line in zip(images, places.points, places.lines, strict=True):
         versions += [image, *(flatten(image, points, places.rows, places.cols, None, *cut, sharp) for cut in CUTS)]
-        by_margin = {margin: _strength(rectifier, image, points, margin) for margin in MARGINS}
+        by_margin = {margin: _strength(rectifier, image, points, margin, bool(line)) for margin in MARGINS}
         strengths.append(tuple(by_margin[margin] for margin, _ in CUTS))
     return versions, strengths
 
 
-def _strength(rectifier: Rectifier, image: Image, points: NDArray[np.float32], margin: tuple[float, float]) -> float:
+def _strength(
+    rectifier: Rectifier, image: Image, points: NDArray[np.float32], margin: tuple[float, float], is_line: bool
+) -> float:
     """The highest least bend with which the rectifier flattens the crop."""
-    strength, always = rectifier.judge(image, points, Framing(margin, math.inf))
-    _, possible = rectifier.judge(image, points, Framing(margin, 1e-9))
+    strength, always = rectifier.judge(image, points, Framing(margin, math.inf), is_line)
+    _, possible = rectifier.judge(image, points, Framing(margin, 1e-9), is_line)
     return ALWAYS if always else strength if possible else NEVER
 
 

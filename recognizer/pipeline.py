@@ -296,10 +296,9 @@ class Pipeline:
 
     def _locate(self, images: Sequence[Image], lexicons: Sequence[Lexicon] | None, resizer: Resize) -> Places:
         """Where the word of each crop lies, from its beginning to its end."""
-        images = list(images)
         if self.rectifier is None:
             corners = np.broadcast_to(canonical_points(2, 2), (len(images), 4, 2))
-            return Places(images, to_pixels_of(corners, images), np.zeros(len(images), bool), 2, 2)
+            return Places(list(images), to_pixels_of(corners, images), np.zeros(len(images), bool), 2, 2)
         return self._upright(images, self.rectifier, lexicons, resizer)[0]
 
     def _upright(

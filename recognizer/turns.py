@@ -65,7 +65,8 @@ def find_ways(images: Sequence[Image], rectifier: Rectifier) -> Ways:
     """The ways up that crops may be read: all that the network for quarter turns holds for possible where crops are
     turned by any angle; else upright, and of tall crops along either side, too."""
     any_rotation = rectifier.any_rotation
-    asked = [index for index, image in enumerate(images) if any_rotation or is_tall(image)]
+    tall = np.array([is_tall(image) for image in images], bool)
+    asked = np.flatnonzero(tall | bool(any_rotation)).tolist()
     probabilities = np.zeros((len(images), 4))
     probabilities[:, 0] = 1
     possible = probabilities > 0
@@ -77,7 +78,6 @@ def find_ways(images: Sequence[Image], rectifier: Rectifier) -> Ways:
         else:
             possible[np.ix_(asked, SIDES)] = True
     owners, turns = np.nonzero(possible)
-    tall = np.array([is_tall(image) for image in images], bool)
     scores = WEIGHT * np.log(probabilities[owners, turns] + LEAST)
     return Ways(owners, turns, scores, STACKED * (tall[owners] & (turns == 0)))
 

@@ -260,16 +260,16 @@ def _own_framing(arguments: argparse.Namespace) -> Framing:
 def _no_engine(arguments: argparse.Namespace) -> Reader:
     """Rectify only."""
     module = importlib.import_module("recognizer.pipeline")
+    framing = _own_framing(arguments)
     pipeline = module.Pipeline(
         arguments.weights,
         rectify=not arguments.no_rectify,
         engine=NONE,
-        framing=_own_framing(arguments),
+        framing=framing,
         any_rotation=arguments.any_rotation,
     )
     if pipeline.lacks_rectifier:
         raise ValueError(f"{arguments.weights} holds no rectifier")
-    framing = pipeline.rectifier.framing if pipeline.rectifier else _own_framing(arguments)
 
     def is_bent(image: Image, points: Points, is_line: bool) -> bool:
         return pipeline.rectifier is not None and bool(pipeline.rectifier.judge(image, points, is_line=is_line)[1])

@@ -81,9 +81,9 @@ def weights(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def even(images: Sequence[Image], *, upside_down: float = 0.25) -> NDArray[np.float32]:
-    """Knows nothing, or a little of what is upside down."""
-    return np.tile(np.array([0.5 - upside_down, 0.25, upside_down, 0.25], np.float32), (len(images), 1))
+def even(images: Sequence[Image]) -> NDArray[np.float32]:
+    """Knows nothing."""
+    return np.full((len(images), 4), 0.25, np.float32)
 
 
 def confide(monkeypatch: pytest.MonkeyPatch, confidences: dict[str, float]) -> list[str]:
